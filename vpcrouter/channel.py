@@ -1,0 +1,181 @@
+"""A multiprocessing queue for one producer and one consumer that neither side can be stalled by.
+
+Each side closes the end that isn't its own, so the death of the other is seen as end-of-file.
+Both ends are non-blocking: the writer keeps its place in a frame and never waits, the reader
+keeps a buffer, cuts length-prefixed frames and throws a torn tail away. A queue lives as long
+as one generation of a worker and is thrown away with it.
+"""
+
+import fcntl
+import io
+import multiprocessing
+import os
+import pickle
+import struct
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext, assert_spawning
+from multiprocessing.queues import SimpleQueue
+from typing import Any, cast
+
+from vpcrouter.errors import ChannelError
+from vpcrouter.messages import Envelope
+
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+STEP_BYTES = 1024 * 1024
+_LENGTH = struct.Struct("!I")
+
+
+def spawn_context() -> SpawnContext:
+    """The start method of all workers; never `fork`, whose children hold each other's pipes."""
+    return multiprocessing.get_context("spawn")
+
+
+class Channel(SimpleQueue[Envelope]):
+    """The queue itself, made before the process that gets one end of it."""
+
+    _reader: Connection
+    _writer: Connection
+
+    def __init__(self) -> None:
+        # SimpleQueue's own locks die held with a killed process: this one has none.
+        self._reader, self._writer = multiprocessing.Pipe(duplex=False)
+        try:
+            fcntl.fcntl(self._writer.fileno(), fcntl.F_SETPIPE_SZ, STEP_BYTES)
+        except OSError:
+            pass  # the user's pipe quota is used up; a small pipe does too
+
+    def __getstate__(self) -> Any:
+        assert_spawning(self)
+        return self._reader, self._writer
+
+    def __setstate__(self, state: Any) -> None:
+        self._reader, self._writer = state
+
+    def producer(self) -> "Producer":
+        """Become the producing side."""
+        self._reader.close()
+        return Producer(self._writer)
+
+    def consumer(self) -> "Consumer":
+        """Become the consuming side."""
+        self._writer.close()
+        return Consumer(self._reader)
+
+
+class Producer:
+    """The writing end. The newest message of each kind (and origin) wins over an unsent one."""
+
+    def __init__(self, writer: Connection) -> None:
+        self._writer = writer
+        os.set_blocking(writer.fileno(), False)
+        self._frame = memoryview(b"")
+        self._waiting: dict[tuple[str, type], Envelope] = {}
+        self.closed = False
+
+    def fileno(self) -> int:
+        return self._writer.fileno()
+
+    @property
+    def has_unsent(self) -> bool:
+        return bool(self._frame or self._waiting) and not self.closed
+
+    def put(self, envelope: Envelope) -> None:
+        """Take `envelope` over and send what the pipe has room for; never waits."""
+        key = envelope.worker, type(envelope.message)
+        self._waiting.pop(key, None)
+        self._waiting[key] = envelope
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the pipe has room for; `has_unsent` tells whether something is left."""
+        while self.has_unsent:
+            if not self._frame:
+                self._frame = self._next_frame()
+            try:
+                sent = os.write(self._writer.fileno(), self._frame[:STEP_BYTES])
+            except BlockingIOError:
+                return
+            except OSError:  # the reader is gone
+                self.closed = True
+                return
+            self._frame = self._frame[sent:]
+
+    def _next_frame(self) -> memoryview:
+        key = next(iter(self._waiting))
+        body = pickle.dumps(self._waiting.pop(key), pickle.HIGHEST_PROTOCOL)
+        if len(body) > MAX_FRAME_BYTES:
+            raise ChannelError(f"a {key[1].__name__} of {len(body)} bytes is too large to send")
+        return memoryview(_LENGTH.pack(len(body)) + body)
+
+    def close(self) -> None:
+        self.closed = True
+        self._writer.close()
+
+
+class Consumer:
+    """The reading end."""
+
+    def __init__(self, reader: Connection) -> None:
+        self._reader = reader
+        os.set_blocking(reader.fileno(), False)
+        self._buffer = bytearray()
+        self.ended = False
+
+    def fileno(self) -> int:
+        return self._reader.fileno()
+
+    def get_all(self) -> list[Envelope]:
+        """What has arrived, oldest first, after reading at most one step; never waits.
+
+        Sets `ended` at end-of-file. Raises ChannelError for what is no message.
+        """
+        try:
+            piece = os.read(self._reader.fileno(), STEP_BYTES)
+        except BlockingIOError:
+            return []
+        if not piece:
+            self.ended = True
+            self._buffer.clear()  # a torn tail
+            return []
+        self._buffer += piece
+        return self._cut()
+
+    def _cut(self) -> list[Envelope]:
+        found: list[Envelope] = []
+        start = 0
+        while len(self._buffer) - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer, start)
+            if length > MAX_FRAME_BYTES:
+                raise ChannelError(f"a frame claims {length} bytes")
+            end = start + _LENGTH.size + length
+            if len(self._buffer) < end:
+                break
+            found.append(_unpickle(bytes(self._buffer[start + _LENGTH.size : end])))
+            start = end
+        del self._buffer[:start]
+        return found
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class _OurTypesOnly(pickle.Unpickler):
+    """Reads plain values and this package's messages; a plugin's own types stay in its process."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module in ("vpcrouter.messages", "vpcrouter.spec") or (module, name) in (
+            ("builtins", "frozenset"),
+            ("builtins", "set"),
+        ):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"{module}.{name} is no message")
+
+
+def _unpickle(body: bytes) -> Envelope:
+    try:
+        envelope = _OurTypesOnly(io.BytesIO(body)).load()
+    except Exception as error:  # unpickling rubbish can raise anything
+        raise ChannelError(f"a frame does not unpickle: {error!r}") from error
+    if not isinstance(envelope, Envelope):
+        raise ChannelError(f"a frame holds a {type(envelope).__name__}")
+    return cast(Envelope, envelope)

@@ -1,0 +1,130 @@
+"""One worker of the supervisor: its process, its two channels, its lifecycle."""
+
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from vpcrouter.channel import Channel, Consumer, Producer, spawn_context
+from vpcrouter.errors import ChannelError
+from vpcrouter.lifecycle import LifePolicy, Lifecycle, State
+from vpcrouter.messages import Envelope, WorkerStatus
+from vpcrouter.plugins import PluginRef
+from vpcrouter.worker import Start, main
+
+LAST_WORDS_READS = 8
+
+
+class Child:
+    """Owned by the supervisor's loop; no method waits."""
+
+    def __init__(
+        self,
+        name: str,
+        role: str,
+        ref: PluginRef,
+        policy: LifePolicy,
+        listener: socket.socket | None = None,
+    ) -> None:
+        self.name = name
+        self.role = role
+        self.life = Lifecycle(policy, random.Random())  # noqa: S311 - jitter
+        self.info: Mapping[str, Any] = {}
+        self.started_at = 0.0
+        self.process: BaseProcess | None = None
+        self.outgoing: Producer | None = None
+        self.incoming: Consumer | None = None
+        self._ref = ref
+        self._listener = listener
+
+    def spawn(self, values: Mapping[str, Any], now_s: float) -> None:
+        """Start a new generation with channels of its own. Raises OSError."""
+        inbox, outbox = Channel(), Channel()
+        self.life.started(now_s)
+        self.started_at = time.time()
+        start = Start(
+            self.name,
+            self.life.generation,
+            self._ref,
+            values,
+            inbox,
+            outbox,
+            self._listener,
+            os.getpid(),
+        )
+        process = spawn_context().Process(target=main, args=(start,), name=self.name)
+        process.start()
+        self.process = process
+        self.outgoing = inbox.producer()
+        self.incoming = outbox.consumer()
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process else None
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Signal the process; it is ours and unreaped, so the id can't be another's."""
+        if self.process is not None and self.process.pid and self.process.exitcode is None:
+            os.kill(self.process.pid, number)
+
+    def receive(self) -> list[Envelope]:
+        """Messages of this generation. Raises ChannelError for rubbish or a closed channel."""
+        if self.incoming is None:
+            return []
+        envelopes = [
+            envelope
+            for envelope in self.incoming.get_all()
+            if (envelope.worker, envelope.generation) == (self.name, self.life.generation)
+        ]
+        if self.incoming.ended:
+            raise ChannelError("it closed its channel")
+        return envelopes
+
+    def last_words(self) -> list[Envelope]:
+        """What a dead process had still sent."""
+        envelopes: list[Envelope] = []
+        try:
+            for _ in range(LAST_WORDS_READS):
+                envelopes += self.receive()
+        except ChannelError:
+            pass
+        return envelopes
+
+    def bury(self, now_s: float) -> bool:
+        """Take leave of a process that has ended; False when it is still there."""
+        if self.process is None:
+            return False
+        self.process.join(timeout=0)
+        status = self.process.exitcode
+        if status is None:
+            return False
+        self.process.close()
+        self.process = None
+        for end in (self.outgoing, self.incoming):
+            if end is not None:
+                end.close()
+        self.outgoing = self.incoming = None
+        self.life.exited(now_s, status)
+        return True
+
+    def status(self) -> WorkerStatus:
+        return WorkerStatus(
+            self.name,
+            self.role,
+            state_name(self.life.state),
+            self.pid,
+            self.life.generation,
+            self.started_at,
+            self.info,
+            self.life.last_exit,
+        )
+
+
+def state_name(state: int) -> str:
+    """Supervisor's name of one of its process states."""
+    names = {value: name for name, value in vars(State).items() if name.isupper()}
+    return str(names[state])

@@ -1,0 +1,209 @@
+"""Settings: gathered from flags and an INI file, checked as a whole, reported all at once."""
+
+import argparse
+import configparser
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from vpcrouter import __version__
+from vpcrouter.errors import ConfigError, PluginError
+from vpcrouter.options import GENERAL, Option, general_options
+from vpcrouter.plugins import MONITORS, WATCHERS, Plugin, PluginRef, Registry
+
+PROGRAM_OPTIONS = frozenset({"config", "check"})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Checked settings: every option's value by name, and the plugins they choose."""
+
+    values: Mapping[str, Any]
+    watcher: PluginRef
+    monitors: tuple[PluginRef, ...]
+    check_only: bool = False
+
+
+@dataclass
+class _Gathering:
+    """Settings on their way: raw text with its source, and all faults found so far."""
+
+    options: dict[str, tuple[str, Option]] = field(default_factory=dict)
+    plugins: dict[str, type[Plugin]] = field(default_factory=dict)
+    refs: dict[str, PluginRef] = field(default_factory=dict)
+    raw: dict[str, tuple[str, str]] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def declare(self, section: str, options: Iterable[Option]) -> None:
+        for option in options:
+            if option.name in self.options or option.name in PROGRAM_OPTIONS:
+                self.faults.append(f"plugin {section}: option {option.name} is taken")
+            else:
+                self.options[option.name] = section, option
+
+    def load(self, registry: Registry, name: str, source: str) -> None:
+        """Load a plugin and declare its options, once."""
+        if name in self.plugins:
+            return
+        try:
+            ref = registry.find(name)
+            plugin = ref.load()
+        except PluginError as error:
+            self.faults.append(f"{source}: {error}")
+            return
+        if not issubclass(plugin, Plugin):
+            self.faults.append(f"{source}: {ref.target} is no plugin")
+            return
+        self.plugins[name], self.refs[name] = plugin, ref
+        self.declare(plugin.name, plugin.add_arguments())
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong command line as one more fault instead of ending the program."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError([f"command line: {message}"])
+
+
+class _Formatter(argparse.HelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=36, width=100)
+
+
+def load(prog: str, arguments: Sequence[str], default_config: str | None) -> Settings:
+    """Make settings of a command line and the INI file it names.
+
+    A flag beats the file. Raises ConfigError with every fault; prints and exits for `--help`.
+    """
+    gathering = _Gathering()
+    gathering.declare(GENERAL, general_options())
+    first, _ = _parser(prog, gathering, default_config, with_help=False).parse_known_args(arguments)
+    ini = _read_ini(first.config, gathering.faults)
+    _load_plugins(gathering, vars(first), ini)
+    given = _parser(prog, gathering, default_config).parse_args(arguments)
+    _take_ini(gathering, first.config, ini)
+    for name, text in vars(given).items():
+        if text is not None and name not in PROGRAM_OPTIONS:
+            gathering.raw[name] = f"--{name}", str(text)
+    values = _convert(gathering)
+    watcher, monitors = _chosen(gathering, values)
+    if not gathering.faults:
+        gathering.faults += _check(values, [gathering.plugins[n] for n in (watcher, *monitors)])
+    if gathering.faults:
+        raise ConfigError(gathering.faults)
+    refs = gathering.refs
+    return Settings(values, refs[watcher], tuple(refs[name] for name in monitors), given.check)
+
+
+def _parser(
+    prog: str, gathering: _Gathering, default_config: str | None, with_help: bool = True
+) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=prog,
+        description="Keeps every route table of an AWS VPC pointing each CIDR at a healthy host.",
+        allow_abbrev=False,
+        add_help=with_help,
+        formatter_class=_Formatter,
+    )
+    parser.add_argument(
+        "--config",
+        metavar="PATH",
+        default=default_config,
+        help=f"the INI file with settings (default: {default_config or 'none'})",
+    )
+    parser.add_argument("--check", action="store_true", help="check the settings, then exit")
+    if with_help:
+        parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for section, option in gathering.options.values():
+        if section not in groups:
+            title = "general options" if section == GENERAL else f"options of {section}"
+            groups[section] = parser.add_argument_group(title)
+        text = f"{option.help} (default: {option.shown_default})".replace("%", "%%")
+        how: dict[str, Any] = (
+            {"action": "store_const", "const": "yes"}
+            if option.kind.is_switch
+            else {"metavar": option.kind.unit}
+        )
+        groups[section].add_argument(*option.all_flags, dest=option.name, help=text, **how)
+    return parser
+
+
+def _read_ini(path: str | None, faults: list[str]) -> Mapping[str, Mapping[str, str]]:
+    if path is None:
+        return {}
+    parser = configparser.ConfigParser(interpolation=None, default_section="")
+    try:
+        parser.read_string(Path(path).read_text(encoding="utf-8"), source=path)
+    except OSError as error:
+        faults.append(f"{path}: cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        faults.append(f"{path}: is not UTF-8 text")
+    except configparser.Error as error:
+        faults.append(f"{path}: {error.message.splitlines()[0]}")
+    return {name: dict(parser[name]) for name in parser.sections()}
+
+
+def _load_plugins(
+    gathering: _Gathering, flags: Mapping[str, Any], ini: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Load what comes with the package and what is chosen."""
+    for option_name, group in (("mode", WATCHERS), ("health", MONITORS)):
+        registry = Registry.of(group)
+        for name, target in registry.targets.items():
+            if target.startswith("workers."):
+                gathering.load(registry, name, f"plugin {name}")
+        _, option = gathering.options[option_name]
+        in_file = ini.get(GENERAL, {}).get(option_name)
+        chosen = flags.get(option_name) or in_file or option.default
+        gathering.load(registry, chosen, f"{option_name} {chosen}")
+
+
+def _take_ini(
+    gathering: _Gathering, path: str | None, ini: Mapping[str, Mapping[str, str]]
+) -> None:
+    sections = {section for section, _ in gathering.options.values()}
+    for section, entries in ini.items():
+        if section not in sections:
+            gathering.faults.append(f"{path}: unknown section [{section}]{_like(section, sections)}")
+            continue
+        known = {name for name, (its, _) in gathering.options.items() if its == section}
+        for name, text in entries.items():
+            place = f"{path}: [{section}] {name}"
+            if name in known:
+                gathering.raw[name] = place, text
+            else:
+                gathering.faults.append(f"{place}: unknown option{_like(name, known)}")
+
+
+def _like(name: str, known: Iterable[str]) -> str:
+    similar = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {similar[0]}?" if similar else ""
+
+
+def _convert(gathering: _Gathering) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, (_, option) in gathering.options.items():
+        values[name] = option.default
+        if name not in gathering.raw:
+            continue
+        source, text = gathering.raw[name]
+        try:
+            values[name] = option.kind.convert(text.strip())
+        except ValueError as error:
+            gathering.faults.append(f"{source}: {error}, not {text!r}")
+    return values
+
+
+def _chosen(gathering: _Gathering, values: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    return values["mode"], (values["health"],)
+
+
+def _check(values: Mapping[str, Any], plugins: Iterable[type[Plugin]]) -> list[str]:
+    """What is wrong with settings that are each right by themselves."""
+    faults = [] if values["vpc"] else ["vpc: is needed: --vpc, or vpc in section [vpcrouter]"]
+    for plugin in plugins:
+        faults += plugin.check_arguments(values)
+    return faults

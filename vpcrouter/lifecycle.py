@@ -1,0 +1,145 @@
+"""The states of a worker, as Supervisor defines them, and every way from one to another.
+
+Pure: time is an argument; the supervisor acts on what `due` says.
+"""
+
+import enum
+import random
+from dataclasses import dataclass
+
+from supervisor.states import ProcessStates
+
+from vpcrouter.errors import EX_CONFIG
+
+State = ProcessStates
+
+
+class Action(enum.Enum):
+    """What the supervisor has to do now."""
+
+    START = "start"
+    ABORT = "abort"
+    KILL = "kill"
+
+
+@dataclass(frozen=True, slots=True)
+class LifePolicy:
+    """Durations in seconds. `early_deaths` in a row are too many."""
+
+    startsecs: float = 1.0
+    silence_limit_s: float = 20.0
+    abort_grace_s: float = 1.0
+    stop_grace_s: float = 2.0
+    backoff_min_s: float = 0.1
+    backoff_max_s: float = 10.0
+    early_deaths: int = 10
+
+
+class Lifecycle:
+    """One worker's state over its generations."""
+
+    def __init__(self, policy: LifePolicy, rng: random.Random) -> None:
+        self.policy = policy
+        self.state: int = State.STOPPED
+        self.generation = 0
+        self.early_deaths = 0
+        self.last_exit = ""
+        self.exit_status = 0
+        self._rng = rng
+        self._started_s = 0.0
+        self._beat_s = 0.0
+        self._has_beaten = False
+        self._next_start_s: float | None = None
+        self._kill_s: float | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        return self.state in (State.STARTING, State.RUNNING, State.STOPPING)
+
+    def want(self, now_s: float) -> None:
+        """STOPPED, EXITED, FATAL → a start is due at once."""
+        if not self.is_alive:
+            self.early_deaths = 0
+            self._next_start_s = now_s
+
+    def started(self, now_s: float) -> None:
+        """→ STARTING."""
+        self.state = State.STARTING
+        self.generation += 1
+        self._started_s = self._beat_s = now_s
+        self._has_beaten = False
+        self._next_start_s = self._kill_s = None
+
+    def beat(self, now_s: float) -> None:
+        """A sign of life. STARTING → RUNNING once it has stood for `startsecs`."""
+        self._beat_s = now_s
+        self._has_beaten = True
+        if self.state == State.STARTING and now_s - self._started_s >= self.policy.startsecs:
+            self.state = State.RUNNING
+            self.early_deaths = 0
+
+    def stop(self, now_s: float) -> None:
+        """STARTING, RUNNING → STOPPING; BACKOFF → STOPPED."""
+        self._next_start_s = None
+        if self.state in (State.STARTING, State.RUNNING):
+            self.state = State.STOPPING
+            self._kill_s = now_s + self.policy.stop_grace_s
+        elif self.state == State.BACKOFF:
+            self.state = State.STOPPED
+
+    def exited(self, now_s: float, status: int) -> None:
+        """The process is gone: STOPPING → STOPPED; STARTING, RUNNING → BACKOFF or FATAL."""
+        self._kill_s = None
+        self.exit_status = status
+        self.last_exit = f"signal {-status}" if status < 0 else f"status {status}"
+        if self.state == State.STOPPING:
+            self.state = State.STOPPED
+        elif status == EX_CONFIG or self._is_too_early():
+            self.state = State.FATAL
+        else:
+            self._back_off(now_s)
+
+    def _is_too_early(self) -> bool:
+        if self.state != State.STARTING:
+            return False
+        self.early_deaths += 1
+        return self.early_deaths >= self.policy.early_deaths
+
+    def _back_off(self, now_s: float) -> None:
+        delay_s = min(
+            self.policy.backoff_max_s, self.policy.backoff_min_s * 2.0**self.early_deaths
+        )
+        self.state = State.BACKOFF
+        self._next_start_s = now_s + delay_s * self._rng.uniform(0.5, 1.0)
+
+    def due(self, now_s: float) -> Action | None:
+        """What has to be done by now; `aborted` or `started` must follow."""
+        deadline_s = self.deadline_s()
+        if deadline_s is None or now_s < deadline_s:
+            return None
+        if self._next_start_s is not None:
+            return Action.START
+        return Action.KILL if self._kill_s is not None else Action.ABORT
+
+    def hung_up(self, now_s: float) -> None:
+        """Nothing more can come from it: SIGKILL follows if it does not end."""
+        if self._kill_s is None:
+            self._kill_s = now_s + self.policy.abort_grace_s
+
+    def aborted(self, now_s: float) -> None:
+        """It was silent and got SIGABRT; SIGKILL follows if that does not end it."""
+        self._kill_s = now_s + self.policy.abort_grace_s
+
+    def killed(self, now_s: float) -> None:
+        """It got SIGKILL; sent again while the process is still there."""
+        self._kill_s = now_s + 1.0
+
+    def deadline_s(self) -> float | None:
+        """When something will be due, if nothing happens before."""
+        if self._next_start_s is not None:
+            return self._next_start_s
+        if self._kill_s is not None:
+            return self._kill_s
+        if self.state in (State.STARTING, State.RUNNING):
+            return self._beat_s + self.policy.silence_limit_s
+        return None

@@ -1,0 +1,121 @@
+"""What workers and supervisor tell each other: whole states, of which the newest counts.
+
+`readers` says which roles the supervisor relays a message to. Every message may be lost,
+repeated or overtaken at the cost of one cycle and no correctness.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from vpcrouter.spec import RouteSpec
+
+RECONCILER = "reconciler"
+API = "api"
+WATCHER = "watcher"
+MONITOR = "monitor"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Base of all messages."""
+
+    readers: ClassVar[frozenset[str]] = frozenset()
+    for_successor: ClassVar[bool] = False
+    """Whether the next generation of the worker that sent it is given it too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat(Message):
+    """The work loop turns; the first one of a generation also says what the worker is."""
+
+    info: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpecReport(Message):
+    """What the watcher has: the last good route spec, and what is wrong with a newer one."""
+
+    readers = frozenset({RECONCILER, API})
+    spec: RouteSpec | None
+    refused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostList(Message):
+    """The hosts to check: all of the route spec in force."""
+
+    readers = frozenset({MONITOR})
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport(Message):
+    """One monitor's judgement. A host in none of the sets is unknown.
+
+    `changed_s` is the monotonic time of each failed host's judgement.
+    """
+
+    readers = frozenset({RECONCILER, API})
+    for_successor = True
+    monitor: str
+    healthy: frozenset[str] = frozenset()
+    questionable: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
+    changed_s: Mapping[str, float] = field(default_factory=dict)
+
+    def of_one_away(self) -> "HealthReport":
+        """What still counts once the monitor is gone: nothing is known to be healthy."""
+        return HealthReport(self.monitor, failed=self.failed, changed_s=self.changed_s)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingReport(Message):
+    """Where the reconciler stands; plain values, as the API shows them.
+
+    `sentence` is what the last cycle decided; `trouble` why EC2 can't be read or written;
+    `cycles` counts completed cycles, 0 until the first full view was brought to the spec.
+    """
+
+    readers = frozenset({API})
+    sentence: str
+    cycles: int
+    trouble: str | None = None
+    problems: tuple[str, ...] = ()
+    spec: RouteSpec | None = None
+    routes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    vpc: Mapping[str, Any] = field(default_factory=dict)
+    recent: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """One worker as the supervisor sees it; `state` is one of Supervisor's process states."""
+
+    name: str
+    role: str
+    state: str
+    pid: int | None
+    generation: int
+    started_at: float
+    info: Mapping[str, Any]
+    last_exit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkersReport(Message):
+    """All workers, from the supervisor itself."""
+
+    readers = frozenset({API})
+    workers: tuple[WorkerStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message under way: which life of which worker sent it, and when (monotonic seconds)."""
+
+    worker: str
+    generation: int
+    sequence: int
+    sent_s: float
+    message: Message

@@ -1,0 +1,225 @@
+"""What an option is, the kinds of value it can have, and the daemon's general options.
+
+Every option is declared once and is reachable as a command-line flag and as an INI key.
+"""
+
+import ipaddress
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+GENERAL = "vpcrouter"
+"""The INI section of the general options."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of value: `convert` makes it of text or raises ValueError with a sentence's end."""
+
+    unit: str
+    convert: Callable[[str], Any]
+    is_switch: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option. `default` is a value already converted; None means not given."""
+
+    name: str
+    kind: Kind
+    default: Any
+    help: str
+    flags: tuple[str, ...] = ()
+    default_text: str = ""
+
+    @property
+    def all_flags(self) -> tuple[str, ...]:
+        return self.flags or (f"--{self.name}",)
+
+    @property
+    def shown_default(self) -> str:
+        """The default as people read it, with its unit."""
+        if self.default_text:
+            return self.default_text
+        if self.default is None:
+            return "none"
+        if self.kind.is_switch:
+            return "yes" if self.default else "no"
+        if isinstance(self.default, tuple):
+            return ",".join(map(str, self.default)) or "none"
+        return f"{self.default:g} s" if self.kind.unit == "SECONDS" else str(self.default)
+
+
+def _text(value: str) -> str:
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def _path(value: str) -> str:
+    return str(Path(_text(value)).expanduser().absolute())
+
+
+def _logfile(value: str) -> str:
+    return value if value == "-" else _path(value)
+
+
+def _switch(value: str) -> bool:
+    word = value.lower()
+    if word in {"yes", "true", "on", "1"}:
+        return True
+    if word in {"no", "false", "off", "0"}:
+        return False
+    raise ValueError("must be yes or no")
+
+
+def _cidrs(value: str) -> tuple[str, ...]:
+    found: list[str] = []
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        try:
+            found.append(str(ipaddress.ip_network(part, strict=False)))
+        except ValueError:
+            raise ValueError(f"{part!r} is neither an IP address nor a CIDR") from None
+    return tuple(dict.fromkeys(found))
+
+
+TEXT = Kind("TEXT", _text)
+PATH = Kind("PATH", _path)
+LOGFILE = Kind("PATH", _logfile)
+SWITCH = Kind("", _switch, is_switch=True)
+CIDRS = Kind("CIDR,IP,...", _cidrs)
+
+
+def seconds(minimum: float, maximum: float = 86_400.0) -> Kind:
+    """A duration in seconds, fractions allowed, from `minimum` to `maximum`."""
+
+    def convert(value: str) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError("must be a number of seconds") from None
+        if math.isnan(number) or not minimum <= number <= maximum:
+            raise ValueError(f"must be from {minimum:g} to {maximum:g} seconds")
+        return number
+
+    return Kind("SECONDS", convert)
+
+
+def whole(minimum: int, maximum: int, unit: str = "N") -> Kind:
+    """A whole number from `minimum` to `maximum`."""
+
+    def convert(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError("must be a whole number") from None
+        if not minimum <= number <= maximum:
+            raise ValueError(f"must be from {minimum} to {maximum}")
+        return number
+
+    return Kind(unit, convert)
+
+
+def share() -> Kind:
+    """A share from 0 to 1."""
+
+    def convert(value: str) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError("must be a number from 0 to 1") from None
+        if not 0 <= number <= 1:
+            raise ValueError("must be from 0 to 1")
+        return number
+
+    return Kind("SHARE", convert)
+
+
+PORT = whole(0, 65_535, "PORT")
+
+
+def _folder(variable: str, as_root: str, otherwise: Callable[[], Path]) -> Path:
+    """The folder that systemd names in `variable`, else root's, else an ordinary user's."""
+    named = os.environ.get(variable, "").split(":")[0]
+    if named:
+        return Path(named)
+    return Path(as_root) if os.geteuid() == 0 else otherwise()
+
+
+def _user_runtime() -> Path:
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime:
+        return Path(runtime) / "vpcrouter"
+    return Path(tempfile.gettempdir()) / f"vpcrouter-{os.geteuid()}"
+
+
+def _user_state() -> Path:
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "vpcrouter"
+
+
+def general_options() -> tuple[Option, ...]:
+    """The daemon's own options; the two folders' defaults depend on who asks."""
+    state_dir = _folder("STATE_DIRECTORY", "/var/lib/vpcrouter", _user_state)
+    runtime_dir = _folder("RUNTIME_DIRECTORY", "/run/vpcrouter", _user_runtime)
+    return (
+        Option("mode", TEXT, "configfile", "the watcher: where route specs come from", ("-m", "--mode")),
+        Option(
+            "health", TEXT, "icmpecho", "the monitor: how hosts are judged", ("-H", "--health")
+        ),
+        Option(
+            "region", TEXT, None, "the AWS region", ("-r", "--region"), "as boto3 finds it"
+        ),
+        Option("vpc", TEXT, None, "the id of the VPC", ("-v", "--vpc")),
+        Option(
+            "address", TEXT, "localhost", "the address the API listens on", ("-a", "--address")
+        ),
+        Option("port", PORT, 33289, "the port the API listens on", ("-p", "--port")),
+        Option(
+            "logfile", LOGFILE, "-", "where events are logged; - is the console", ("-l", "--logfile")
+        ),
+        Option("verbose", SWITCH, False, "log more"),
+        Option(
+            "ignore_routes",
+            CIDRS,
+            (),
+            "routes inside these are never deleted; 0.0.0.0/0 stands for the default route alone",
+        ),
+        Option(
+            "route_recheck_interval",
+            seconds(0.5),
+            30.0,
+            "how often all routes are read and put right",
+        ),
+        Option(
+            "delete_limit",
+            share(),
+            0.5,
+            "the largest share of the VPC's instance routes that may be deleted at once "
+            "(10 may be at any time); 1 allows all",
+        ),
+        Option(
+            "silence_limit",
+            seconds(5.0, 600.0),
+            20.0,
+            "a worker that gives no sign of life for so long is replaced",
+        ),
+        Option(
+            "state_dir",
+            PATH,
+            str(state_dir),
+            "where the last accepted route spec is kept",
+            default_text="/var/lib/vpcrouter, or ~/.local/state/vpcrouter for an ordinary user",
+        ),
+        Option(
+            "control_socket",
+            PATH,
+            str(runtime_dir / "control.sock"),
+            "the UNIX socket that supervisorctl talks to",
+            default_text="/run/vpcrouter/control.sock, or one of an ordinary user's own",
+        ),
+    )

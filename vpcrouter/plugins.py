@@ -1,0 +1,157 @@
+"""The contract of watchers and monitors, and how they are found by name."""
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, Protocol
+
+from vpcrouter.errors import PluginError, SpecError
+from vpcrouter.mailbox import Mailbox
+from vpcrouter.messages import HealthReport, HostList, SpecReport
+from vpcrouter.options import Option
+from vpcrouter.spec import Document, RouteSpec, parse_spec
+
+WATCHERS = "vpcrouter.watchers"
+MONITORS = "vpcrouter.monitors"
+WORKERS = "vpcrouter.workers"
+
+
+class Values(Protocol):
+    """Option values by name."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+class Worker(ABC):
+    """What runs in a worker process."""
+
+    def __init__(self, values: Values) -> None:
+        """Keep what is needed of `values`; open nothing yet."""
+        self.values = values
+
+    @abstractmethod
+    def run(self, mailbox: Mailbox) -> None:
+        """Work until `mailbox.wait` raises StopWorker.
+
+        A ConfigError raised here ends the daemon: no restart could mend it.
+        """
+
+    def get_info(self) -> Mapping[str, Any]:
+        """What the API shows of this worker; no secrets."""
+        return {}
+
+
+class Plugin(Worker):
+    """A worker that users choose by name and give options to."""
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+
+    @classmethod
+    def add_arguments(cls) -> Iterable[Option]:
+        """The plugin's options; their names begin with the plugin's to stay unique."""
+        return ()
+
+    @classmethod
+    def check_arguments(cls, values: Values) -> Iterable[str]:
+        """A sentence for each thing wrong with `values` that no single option shows."""
+        return ()
+
+    def get_info(self) -> Mapping[str, Any]:
+        params = {option.name: self.values[option.name] for option in self.add_arguments()}
+        return {"name": self.name, "version": self.version, "params": params}
+
+
+class Watcher(Plugin):
+    """Delivers route specs: the mode."""
+
+    @abstractmethod
+    def watch(self, mailbox: Mailbox) -> Iterator[Document | SpecError | None]:
+        """Yield each wanted state whole, as JSON text or a mapping CIDR → hosts.
+
+        Yield a SpecError where there is no readable one. Pass the time in `mailbox.wait`.
+        """
+
+    def run(self, mailbox: Mailbox) -> None:
+        spec: RouteSpec | None = None
+        for document in self.watch(mailbox):
+            if document is None:
+                continue
+            faults: tuple[str, ...] = ()
+            try:
+                if isinstance(document, SpecError):
+                    raise document
+                spec = parse_spec(document)
+            except SpecError as error:
+                faults = error.faults
+            mailbox.post(SpecReport(spec, faults))
+
+
+class Monitor(Plugin):
+    """Judges hosts."""
+
+    interval_s: float = 2.0
+
+    def do_health_checks(self, hosts: Sequence[str]) -> tuple[Iterable[str], Iterable[str]]:
+        """Check every host once; return those failed and those questionable.
+
+        What is raised here counts as not knowing.
+        """
+        raise NotImplementedError
+
+    def run(self, mailbox: Mailbox) -> None:
+        """Check all hosts every `interval_s`. A monitor that judges in its own time overrides it."""
+        hosts: tuple[str, ...] = ()
+        while True:
+            mailbox.wait(self.interval_s)
+            if (wanted := mailbox.take(HostList)) is not None:
+                hosts = wanted.hosts
+            failed, questionable = map(frozenset, self.do_health_checks(hosts))
+            healthy = frozenset(hosts) - failed - questionable
+            mailbox.post(HealthReport(self.name, healthy, questionable - failed, failed))
+
+
+@dataclass(frozen=True, slots=True)
+class PluginRef:
+    """Where a worker's class is: a name, and `module:Class`."""
+
+    name: str
+    target: str
+
+    def load(self) -> type[Worker]:
+        """Import the class. Raises PluginError with the reason."""
+        module_name, _, class_name = self.target.partition(":")
+        try:
+            found = getattr(importlib.import_module(module_name), class_name)
+        except Exception as error:  # whatever a foreign module does when imported
+            raise PluginError(f"{self.target} does not load: {error!r}") from error
+        if not (isinstance(found, type) and issubclass(found, Worker)):
+            raise PluginError(f"{self.target} is no worker class")
+        return found
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The installed plugins of one group."""
+
+    group: str
+    targets: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, group: str) -> "Registry":
+        return cls(group, {entry.name: entry.value for entry in entry_points(group=group)})
+
+    def find(self, name: str) -> PluginRef:
+        """The plugin called `name`, or of the dotted module path `name`.
+
+        Raises PluginError, with what there is, for an unknown name.
+        """
+        if name in self.targets:
+            return PluginRef(name, self.targets[name])
+        module, dot, last = name.rpartition(".")
+        if dot and module and last.isidentifier():
+            return PluginRef(name, f"{name}:{last.capitalize()}")
+        known = ", ".join(sorted(self.targets))
+        raise PluginError(f"unknown {name!r}; there is: {known}")

@@ -1,0 +1,96 @@
+"""The first code of every worker process: signals, parent watch, logging, then the worker's own."""
+
+import contextlib
+import ctypes
+import faulthandler
+import os
+import signal
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vpcrouter import log as logs
+from vpcrouter.channel import Channel
+from vpcrouter.errors import ConfigError
+from vpcrouter.mailbox import Mailbox, StopWorker
+from vpcrouter.messages import Heartbeat
+from vpcrouter.plugins import PluginRef
+
+PR_SET_PDEATHSIG = 1
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a new generation of a worker is given."""
+
+    name: str
+    generation: int
+    ref: PluginRef
+    values: Mapping[str, Any]
+    inbox: Channel
+    outbox: Channel
+    listener: socket.socket | None
+    parent_pid: int
+
+
+def main(start: Start) -> None:
+    """Run a worker to its end; the process' exit status says how it ended."""
+    _die_with_parent(start.parent_pid)
+    faulthandler.enable()
+    logs.set_up(start.values["logfile"], start.values["verbose"], start.name)
+    mailbox = Mailbox(
+        start.name,
+        start.generation,
+        start.inbox.consumer(),
+        start.outbox.producer(),
+        _wake_on_stop(),
+        start.listener,
+    )
+    status = _work(start, mailbox)
+    with contextlib.suppress(Exception):
+        mailbox.farewell()
+    # Threads still in a call that does not return must not keep the process.
+    os._exit(status)
+
+
+def _work(start: Start, mailbox: Mailbox) -> int:
+    try:
+        worker = start.ref.load()(start.values)
+        mailbox.post(Heartbeat(worker.get_info()))
+        worker.run(mailbox)
+    except StopWorker:
+        return 0
+    except ConfigError as error:
+        for fault in error.faults:
+            log.error(fault)
+        return error.exit_status
+    except Exception:
+        log.exception("worker failed")
+        return 1
+    log.error("worker returned")
+    return 1
+
+
+def _die_with_parent(parent_pid: int) -> None:
+    """Have the kernel kill this process when its supervisor dies, whatever it is doing then."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent_pid:
+        os._exit(1)
+
+
+def _wake_on_stop() -> int:
+    """A descriptor that becomes readable at SIGTERM; the terminal's signals are the parent's."""
+    readable, writable = os.pipe()
+    os.set_blocking(writable, False)
+
+    def stop(_signal: int, _frame: object) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(writable, b"x")
+
+    signal.signal(signal.SIGTERM, stop)
+    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(ignored, signal.SIG_IGN)
+    return readable
