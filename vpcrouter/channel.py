@@ -6,6 +6,7 @@ keeps a buffer, cuts length-prefixed frames and throws a torn tail away. A queue
 as one generation of a worker and is thrown away with it.
 """
 
+import contextlib
 import fcntl
 import io
 import multiprocessing
@@ -15,7 +16,7 @@ import struct
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, assert_spawning
 from multiprocessing.queues import SimpleQueue
-from typing import Any, cast
+from typing import Any
 
 from vpcrouter.errors import ChannelError
 from vpcrouter.messages import Envelope
@@ -39,10 +40,8 @@ class Channel(SimpleQueue[Envelope]):
     def __init__(self) -> None:
         # SimpleQueue's own locks die held with a killed process: this one has none.
         self._reader, self._writer = multiprocessing.Pipe(duplex=False)
-        try:
+        with contextlib.suppress(OSError):  # the user's pipe quota is used up: a small one does
             fcntl.fcntl(self._writer.fileno(), fcntl.F_SETPIPE_SZ, STEP_BYTES)
-        except OSError:
-            pass  # the user's pipe quota is used up; a small pipe does too
 
     def __getstate__(self) -> Any:
         assert_spawning(self)
@@ -178,4 +177,4 @@ def _unpickle(body: bytes) -> Envelope:
         raise ChannelError(f"a frame does not unpickle: {error!r}") from error
     if not isinstance(envelope, Envelope):
         raise ChannelError(f"a frame holds a {type(envelope).__name__}")
-    return cast(Envelope, envelope)
+    return envelope

@@ -2,12 +2,13 @@
 
 import socket
 import sys
+import time
 from collections.abc import Sequence
 
 from vpcrouter import __version__, config
 from vpcrouter import log as logs
 from vpcrouter.child import Child
-from vpcrouter.errors import UnavailableError, VpcRouterError
+from vpcrouter.errors import ConfigError, UnavailableError, VpcRouterError
 from vpcrouter.lifecycle import LifePolicy
 from vpcrouter.messages import API, MONITOR, RECONCILER, WATCHER
 from vpcrouter.plugins import WORKERS, Registry
@@ -32,7 +33,7 @@ def vpcrouter() -> None:
 def _main(prog: str, arguments: Sequence[str], default_config: str | None) -> int:
     try:
         settings = config.load(prog, arguments, default_config)
-        if settings.check_only:
+        if settings.values["check"]:
             print("the settings are good")  # noqa: T201
             return 0
         return _run(settings)
@@ -43,11 +44,11 @@ def _main(prog: str, arguments: Sequence[str], default_config: str | None) -> in
 
 
 def _run(settings: config.Settings) -> int:
-    values = settings.values
+    values = {**settings.values, "started_at": time.time()}
     try:
         logs.set_up(values["logfile"], values["verbose"], "supervisor")
     except OSError as error:
-        raise config.ConfigError([f"logfile: {values['logfile']}: {error.strerror}"]) from None
+        raise ConfigError([f"logfile: {values['logfile']}: {error.strerror}"]) from None
     listener = _listen(values["address"], values["port"])
     policy = LifePolicy(silence_limit_s=values["silence_limit"])
     workers = Registry.of(WORKERS)

@@ -18,12 +18,15 @@ PROGRAM_OPTIONS = frozenset({"config", "check"})
 
 @dataclass(frozen=True)
 class Settings:
-    """Checked settings: every option's value by name, and the plugins they choose."""
+    """Checked settings: every option's value by name, and the plugins they choose.
+
+    Beside the options, `values` has `check` (only check, don't run), `monitors` (the names of
+    those chosen) and `shown` (the options that count in this run).
+    """
 
     values: Mapping[str, Any]
     watcher: PluginRef
     monitors: tuple[PluginRef, ...]
-    check_only: bool = False
 
 
 @dataclass
@@ -56,7 +59,7 @@ class _Gathering:
         if not issubclass(plugin, Plugin):
             self.faults.append(f"{source}: {ref.target} is no plugin")
             return
-        self.plugins[name], self.refs[name] = plugin, ref
+        self.plugins[name], self.refs[name] = plugin, PluginRef(plugin.name, ref.target)
         self.declare(plugin.name, plugin.add_arguments())
 
 
@@ -88,13 +91,16 @@ def load(prog: str, arguments: Sequence[str], default_config: str | None) -> Set
         if text is not None and name not in PROGRAM_OPTIONS:
             gathering.raw[name] = f"--{name}", str(text)
     values = _convert(gathering)
+    values["check"] = given.check
     watcher, monitors = _chosen(gathering, values)
     if not gathering.faults:
         gathering.faults += _check(values, [gathering.plugins[n] for n in (watcher, *monitors)])
     if gathering.faults:
         raise ConfigError(gathering.faults)
-    refs = gathering.refs
-    return Settings(values, refs[watcher], tuple(refs[name] for name in monitors), given.check)
+    monitor_refs = tuple(gathering.refs[name] for name in monitors)
+    values["monitors"] = tuple(ref.name for ref in monitor_refs)
+    values["shown"] = _shown(gathering, (watcher, *monitors))
+    return Settings(values, gathering.refs[watcher], monitor_refs)
 
 
 def _parser(
@@ -167,7 +173,9 @@ def _take_ini(
     sections = {section for section, _ in gathering.options.values()}
     for section, entries in ini.items():
         if section not in sections:
-            gathering.faults.append(f"{path}: unknown section [{section}]{_like(section, sections)}")
+            gathering.faults.append(
+                f"{path}: unknown section [{section}]{_like(section, sections)}"
+            )
             continue
         known = {name for name, (its, _) in gathering.options.items() if its == section}
         for name, text in entries.items():
@@ -199,6 +207,12 @@ def _convert(gathering: _Gathering) -> dict[str, Any]:
 
 def _chosen(gathering: _Gathering, values: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     return values["mode"], (values["health"],)
+
+
+def _shown(gathering: _Gathering, chosen: Iterable[str]) -> tuple[str, ...]:
+    """The options that count in this run: the general ones and those of the chosen plugins."""
+    sections = {GENERAL, *(gathering.plugins[name].name for name in chosen)}
+    return tuple(name for name, (its, _) in gathering.options.items() if its in sections)
 
 
 def _check(values: Mapping[str, Any], plugins: Iterable[type[Plugin]]) -> list[str]:

@@ -106,9 +106,7 @@ class Lifecycle:
         return self.early_deaths >= self.policy.early_deaths
 
     def _back_off(self, now_s: float) -> None:
-        delay_s = min(
-            self.policy.backoff_max_s, self.policy.backoff_min_s * 2.0**self.early_deaths
-        )
+        delay_s = min(self.policy.backoff_max_s, self.policy.backoff_min_s * 2.0**self.early_deaths)
         self.state = State.BACKOFF
         self._next_start_s = now_s + delay_s * self._rng.uniform(0.5, 1.0)
 

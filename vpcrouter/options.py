@@ -167,20 +167,20 @@ def general_options() -> tuple[Option, ...]:
     state_dir = _folder("STATE_DIRECTORY", "/var/lib/vpcrouter", _user_state)
     runtime_dir = _folder("RUNTIME_DIRECTORY", "/run/vpcrouter", _user_runtime)
     return (
-        Option("mode", TEXT, "configfile", "the watcher: where route specs come from", ("-m", "--mode")),
         Option(
-            "health", TEXT, "icmpecho", "the monitor: how hosts are judged", ("-H", "--health")
+            "mode", TEXT, "configfile", "the watcher: where route specs come from", ("-m", "--mode")
         ),
-        Option(
-            "region", TEXT, None, "the AWS region", ("-r", "--region"), "as boto3 finds it"
-        ),
+        Option("health", TEXT, "icmpecho", "the monitor: how hosts are judged", ("-H", "--health")),
+        Option("region", TEXT, None, "the AWS region", ("-r", "--region"), "as boto3 finds it"),
         Option("vpc", TEXT, None, "the id of the VPC", ("-v", "--vpc")),
-        Option(
-            "address", TEXT, "localhost", "the address the API listens on", ("-a", "--address")
-        ),
+        Option("address", TEXT, "localhost", "the address the API listens on", ("-a", "--address")),
         Option("port", PORT, 33289, "the port the API listens on", ("-p", "--port")),
         Option(
-            "logfile", LOGFILE, "-", "where events are logged; - is the console", ("-l", "--logfile")
+            "logfile",
+            LOGFILE,
+            "-",
+            "where events are logged; - is the console",
+            ("-l", "--logfile"),
         ),
         Option("verbose", SWITCH, False, "log more"),
         Option(

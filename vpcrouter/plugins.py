@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol
 
+from vpcrouter import log as logs
 from vpcrouter.errors import PluginError, SpecError
 from vpcrouter.mailbox import Mailbox
 from vpcrouter.messages import HealthReport, HostList, SpecReport
 from vpcrouter.options import Option
 from vpcrouter.spec import Document, RouteSpec, parse_spec
+from vpcrouter.store import SpecStore
 
 WATCHERS = "vpcrouter.watchers"
 MONITORS = "vpcrouter.monitors"
 WORKERS = "vpcrouter.workers"
+
+log = logs.get(__name__)
 
 
 class Values(Protocol):
@@ -67,6 +71,9 @@ class Plugin(Worker):
 class Watcher(Plugin):
     """Delivers route specs: the mode."""
 
+    origin: str = ""
+    """Where the specs come from, for people; the plugin's name where it is not set."""
+
     @abstractmethod
     def watch(self, mailbox: Mailbox) -> Iterator[Document | SpecError | None]:
         """Yield each wanted state whole, as JSON text or a mapping CIDR → hosts.
@@ -75,18 +82,47 @@ class Watcher(Plugin):
         """
 
     def run(self, mailbox: Mailbox) -> None:
+        store = self.store()
         spec: RouteSpec | None = None
         for document in self.watch(mailbox):
             if document is None:
                 continue
-            faults: tuple[str, ...] = ()
             try:
                 if isinstance(document, SpecError):
                     raise document
-                spec = parse_spec(document)
+                accepted = parse_spec(document)
             except SpecError as error:
-                faults = error.faults
-            mailbox.post(SpecReport(spec, faults))
+                spec = self._keep(spec, error, store)
+                mailbox.post(SpecReport(spec, error.faults))
+                continue
+            mailbox.post(SpecReport(accepted))
+            if accepted != spec:
+                spec = accepted
+                self._save(store, spec)
+
+    def store(self) -> SpecStore:
+        """Where the last accepted spec of these very settings is kept."""
+        params = {option.name: self.values[option.name] for option in self.add_arguments()}
+        identity = {"vpc": self.values["vpc"], "mode": self.name, "params": params}
+        return SpecStore(self.values["state_dir"], identity)
+
+    def _keep(self, spec: RouteSpec | None, error: SpecError, store: SpecStore) -> RouteSpec | None:
+        """The spec that stays in force when a new one is refused."""
+        for fault in error.faults:
+            log.error("route spec refused", source=self.origin or self.name, fault=fault)
+        if spec is None and (spec := store.load()) is not None:
+            log.warning("the last accepted route spec is used", file=str(store.path))
+        return spec
+
+    def _save(self, store: SpecStore, spec: RouteSpec) -> None:
+        try:
+            store.save(spec)
+        except OSError as error:
+            log.warning(
+                "the route spec is in force but cannot be saved for a restart",
+                file=str(store.path),
+                reason=error.strerror,
+            )
 
 
 class Monitor(Plugin):
@@ -102,7 +138,7 @@ class Monitor(Plugin):
         raise NotImplementedError
 
     def run(self, mailbox: Mailbox) -> None:
-        """Check all hosts every `interval_s`. A monitor that judges in its own time overrides it."""
+        """Check all hosts every `interval_s`; a monitor with its own timing overrides it."""
         hosts: tuple[str, ...] = ()
         while True:
             mailbox.wait(self.interval_s)

@@ -17,7 +17,7 @@ Document = str | bytes | Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RouteSpec:
-    """A checked route spec: never empty, CIDRs canonical and sorted, hosts unique, in their order."""
+    """A checked route spec: never empty, CIDRs canonical and sorted, hosts unique and in order."""
 
     routes: Mapping[str, tuple[str, ...]]
     warnings: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ def parse_spec(document: Document) -> RouteSpec:
         unlisted = len(faults) - MAX_FAULTS_LISTED
         more = [f"and {unlisted} more"] if unlisted > 0 else []
         raise SpecError(faults[:MAX_FAULTS_LISTED] + more)
-    in_order = sorted(routes, key=lambda cidr: ipaddress.IPv4Network(cidr))
+    in_order = sorted(routes, key=ipaddress.IPv4Network)
     return RouteSpec({cidr: routes[cidr] for cidr in in_order}, tuple(warnings))
 
 

@@ -18,7 +18,6 @@ from vpcrouter.child import Child, state_name
 from vpcrouter.errors import ChannelError
 from vpcrouter.lifecycle import Action, State
 from vpcrouter.messages import (
-    API,
     MONITOR,
     RECONCILER,
     WATCHER,

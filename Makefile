@@ -1,0 +1,37 @@
+# make demo    see a failover without AWS: no root, no account, no set-up before it
+# make test    all tests            make lint    ruff and mypy
+# make bench   failover times       make clean   remove what these made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: demo test lint format bench clean
+
+demo: $(VENV)/made
+	$(BIN)/python -m examples.demo $(ARGS)
+
+test: $(VENV)/made
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/made
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/made
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/made
+	$(BIN)/python -m tests.bench $(ARGS)
+
+$(VENV)/made: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,72 @@
+"""Calls that may take long, made in threads, so that the loop that asks for them never waits."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from vpcrouter.errors import Ec2Error
+
+K = TypeVar("K")
+
+
+@dataclass(slots=True)
+class Done(Generic[K]):
+    """An ended call: what it was for, what it returned or how it failed, and when it ended."""
+
+    what: K
+    result: Any = None
+    error: Ec2Error | None = None
+    ended_s: float = 0.0
+
+
+@dataclass
+class Calls(Generic[K]):
+    """Up to `parallel` calls at once; `fd` is readable when one has ended."""
+
+    parallel: int
+    fd: int = field(default_factory=lambda: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
+
+    def __post_init__(self) -> None:
+        self._pool = ThreadPoolExecutor(self.parallel, thread_name_prefix="ec2")
+        self._ended: deque[tuple[Future[Any], Done[K]]] = deque()
+        self.under_way: dict[K, float] = {}
+
+    @property
+    def has_room(self) -> bool:
+        return len(self.under_way) < self.parallel
+
+    def start(self, what: K, function: Callable[[], Any]) -> None:
+        """Make the call for `what`, which must have none under way."""
+        self.under_way[what] = time.monotonic()
+
+        def ended(future: Future[Any]) -> None:
+            self._ended.append((future, Done(what, ended_s=time.monotonic())))
+            os.eventfd_write(self.fd, 1)
+
+        self._pool.submit(function).add_done_callback(ended)
+
+    def collect(self) -> list[Done[K]]:
+        """The calls that have ended since; an error that is no Ec2Error is raised here."""
+        try:
+            os.eventfd_read(self.fd)
+        except BlockingIOError:
+            return []
+        done: list[Done[K]] = []
+        while self._ended:
+            future, each = self._ended.popleft()
+            del self.under_way[each.what]
+            try:
+                each.result = future.result()
+            except Ec2Error as error:
+                each.error = error
+            done.append(each)
+        return done
+
+    def longest_s(self) -> float:
+        """How long the oldest call has been under way."""
+        started_s = min(self.under_way.values(), default=time.monotonic())
+        return time.monotonic() - started_s

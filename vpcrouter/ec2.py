@@ -1,0 +1,187 @@
+"""EC2: the only module that knows boto3. Reads one VPC, changes one route at a time."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+
+from vpcrouter.errors import ConfigError, Ec2Error
+from vpcrouter.plan import Action, Change
+from vpcrouter.view import STATIC, Interface, Route, RouteTable, Subnet, View
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.client import EC2Client
+
+CONNECT_TIMEOUT_S = 3
+READ_TIMEOUT_S = 5
+PAGE_SIZE = 500
+PARALLEL_CALLS = 8
+
+STALE_VIEW_CODES = frozenset(
+    {
+        "InvalidRoute.NotFound",
+        "RouteAlreadyExists",
+        "InvalidParameterValue",
+        "InvalidNetworkInterfaceID.NotFound",
+        "InvalidRouteTableID.NotFound",
+    }
+)
+"""Errors of a change that say the view it was planned from is out of date."""
+
+UNREADABLE = "UnreadableAnswer"
+
+T = TypeVar("T")
+
+
+class Ec2:
+    """One VPC. Thread-safe, as boto3's clients are; every method is one or a few calls.
+
+    Credentials, region and end point come the way boto3 finds them. Raises ConfigError when
+    there is no region; all else that goes wrong is an Ec2Error.
+    """
+
+    def __init__(self, region: str | None, vpc: str) -> None:
+        self.vpc = vpc
+        try:
+            session = boto3.session.Session(region_name=region)
+            # A client each, so that what one learns of throttling does not slow the other.
+            self._reads = _client(session, attempts=3)
+            self._writes = _client(session, attempts=1)
+        except NoRegionError:
+            raise ConfigError(
+                ["region: is needed: --region, AWS_DEFAULT_REGION or a profile's region"]
+            ) from None
+        except BotoCoreError as error:
+            raise ConfigError([f"AWS settings: {error}"]) from None
+        self.region = self._reads.meta.region_name
+
+    def observe(self) -> View:
+        """Read the whole VPC."""
+        # Tables before interfaces: what a route points at and is not found after, is gone.
+        tables = self._describe("route_tables", "RouteTables", _route_table)
+        if not tables:
+            raise Ec2Error(
+                "DescribeRouteTables", "NoRouteTables", f"is {self.vpc} in {self.region}?"
+            )
+        subnets = self._describe("subnets", "Subnets", _subnet)
+        interfaces = self._describe("network_interfaces", "NetworkInterfaces", _interface)
+        return View(
+            self.vpc,
+            tuple(sorted(tables, key=lambda table: table.id)),
+            {interface.id: interface for interface in interfaces},
+            {subnet.id: subnet for subnet in subnets},
+        )
+
+    def change(self, change: Change) -> None:
+        """Make one change. It is done when this returns, though reads may not show it yet."""
+        where = {"RouteTableId": change.table, "DestinationCidrBlock": change.cidr}
+        target = {"NetworkInterfaceId": change.interface} if change.interface else {}
+        calls: Mapping[Action, tuple[str, Callable[..., Any]]] = {
+            Action.CREATE: ("CreateRoute", self._writes.create_route),
+            Action.REPLACE: ("ReplaceRoute", self._writes.replace_route),
+            Action.DELETE: ("DeleteRoute", self._writes.delete_route),
+        }
+        name, call = calls[change.action]
+        _mapping_errors(name, lambda: call(**where, **target))
+
+    def _describe(
+        self, operation: str, result_key: str, convert: Callable[[Mapping[str, Any]], T]
+    ) -> list[T]:
+        name = "Describe" + operation.title().replace("_", "")
+        paginator = self._reads.get_paginator(f"describe_{operation}")  # type: ignore[call-overload]
+
+        def read() -> list[T]:
+            pages: Iterable[Mapping[str, Any]] = paginator.paginate(
+                Filters=[{"Name": "vpc-id", "Values": [self.vpc]}],
+                PaginationConfig={"PageSize": PAGE_SIZE},
+            )
+            return [convert(item) for page in pages for item in _items(name, page, result_key)]
+
+        return _mapping_errors(name, read)
+
+
+def _client(session: boto3.session.Session, attempts: int) -> "EC2Client":
+    return session.client(
+        "ec2",
+        config=Config(
+            connect_timeout=CONNECT_TIMEOUT_S,
+            read_timeout=READ_TIMEOUT_S,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            max_pool_connections=PARALLEL_CALLS + 1,
+            tcp_keepalive=True,
+        ),
+    )
+
+
+def _mapping_errors(name: str, call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except ClientError as error:
+        details = error.response.get("Error", {})
+        raise Ec2Error(name, details.get("Code", "?"), details.get("Message", "")) from error
+    except BotoCoreError as error:
+        raise Ec2Error(name, type(error).__name__, str(error)) from error
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Ec2Error(name, UNREADABLE, repr(error)) from error
+
+
+def _items(name: str, page: Mapping[str, Any], result_key: str) -> list[Mapping[str, Any]]:
+    """An answer without the list is no empty list: nothing may be concluded from it."""
+    if result_key not in page:
+        raise Ec2Error(name, UNREADABLE, f"there is no {result_key} in the answer")
+    items: list[Mapping[str, Any]] = page[result_key]
+    return items
+
+
+def _route_table(item: Mapping[str, Any]) -> RouteTable:
+    routes: dict[str, Route] = {}
+    for raw in item.get("Routes", ()):
+        cidr = raw.get("DestinationCidrBlock")
+        if cidr is None:
+            continue  # IPv6 or a prefix list
+        route = _route(cidr, raw)
+        if cidr not in routes or route.origin == STATIC:
+            routes[cidr] = route
+    associations = item.get("Associations", ())
+    return RouteTable(
+        item["RouteTableId"],
+        any(association.get("Main") for association in associations),
+        tuple(sorted(a["SubnetId"] for a in associations if "SubnetId" in a)),
+        routes,
+    )
+
+
+def _route(cidr: str, raw: Mapping[str, Any]) -> Route:
+    interface, instance = raw.get("NetworkInterfaceId"), raw.get("InstanceId")
+    known = {"NetworkInterfaceId", "InstanceId"}
+    others = (value for key, value in raw.items() if _is_target(key) and key not in known)
+    other = next((str(value) for value in others if value), "")
+    is_active = raw.get("State") != "blackhole"
+    return Route(cidr, interface, instance, other, is_active, raw["Origin"])
+
+
+def _is_target(key: str) -> bool:
+    """Whether a field of a route names what it points at, of a kind known today or later."""
+    return key.endswith(("Id", "Arn")) and not key.endswith("OwnerId") and "Destination" not in key
+
+
+def _subnet(item: Mapping[str, Any]) -> Subnet:
+    return Subnet(item["SubnetId"], item["CidrBlock"], item["AvailabilityZone"])
+
+
+def _interface(item: Mapping[str, Any]) -> Interface:
+    addresses = sorted(
+        item.get("PrivateIpAddresses", ()), key=lambda address: not address.get("Primary")
+    )
+    return Interface(
+        item["NetworkInterfaceId"],
+        tuple(address["PrivateIpAddress"] for address in addresses),
+        item.get("Attachment", {}).get("InstanceId"),
+        item.get("SubnetId", ""),
+        item.get("AvailabilityZone", ""),
+        bool(item.get("SourceDestCheck")),
+        item.get("InterfaceType", "interface") in ("interface", "efa", "trunk", "branch")
+        and not item.get("RequesterManaged"),
+    )

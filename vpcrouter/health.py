@@ -1,0 +1,267 @@
+"""What is known of hosts' health: one monitor's judgement, and all monitors' merged.
+
+Pure: no clock, socket or process. Time is an argument, in monotonic seconds.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from vpcrouter.messages import HealthReport
+
+
+class State(StrEnum):
+    """The four states of a host. Nothing may be done on account of an unknown one."""
+
+    HEALTHY = "healthy"
+    QUESTIONABLE = "questionable"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthPolicy:
+    """When a host changes state.
+
+    `fall` misses in a row fail it; `rise` answers in a row, with no miss for `hold_s` seconds,
+    make a failed one healthy again.
+    """
+
+    fall: int = 3
+    rise: int = 2
+    hold_s: float = 20.0
+
+
+@dataclass(slots=True)
+class _Record:
+    """One host. The counters are of events in a row."""
+
+    state: State = State.UNKNOWN
+    misses: int = 0
+    answers: int = 0
+    unsent: int = 0
+    hold_from_s: float | None = None
+    """Since when there was no miss; None until the first answer tells."""
+
+
+class Judge:
+    """One monitor's judgement of its hosts. Events of hosts it was not given are ignored.
+
+    A healthy host is questionable from its first miss until it answers or fails.
+    """
+
+    def __init__(self, policy: HealthPolicy) -> None:
+        self._policy = policy
+        self._records: dict[str, _Record] = {}
+        self._in: dict[State, set[str]] = {state: set() for state in State}
+        self._steady: set[str] = set()
+        """Healthy hosts with nothing counted against them: the path that must be cheap."""
+        self._failed_since: dict[str, float] = {}
+        self._seeds: dict[str, float] = {}
+
+    def set_hosts(self, hosts: Iterable[str], now_s: float) -> None:
+        """Judge these from `now_s` on: new ones are unknown, gone ones forgotten."""
+        wanted = dict.fromkeys(hosts)
+        for host in self._records.keys() - wanted.keys():
+            self._in[self._records.pop(host).state].discard(host)
+            self._steady.discard(host)
+            self._failed_since.pop(host, None)
+        for host in wanted:
+            if host not in self._records:
+                self._records[host] = _Record()
+                self._in[State.UNKNOWN].add(host)
+        seeds, self._seeds = self._seeds, {}
+        self.seed_failed({h: min(at_s, now_s) for h, at_s in seeds.items() if h in wanted})
+
+    def seed_failed(self, hosts: Mapping[str, float]) -> None:
+        """Count as failed, since the given times, what a predecessor called failed.
+
+        What this judge has judged itself stands. Hosts not yet given wait for `set_hosts`.
+        """
+        for host, at_s in hosts.items():
+            record = self._records.get(host)
+            if record is None:
+                self._seeds[host] = at_s
+            elif record.state is State.UNKNOWN:
+                self._fail(host, record, at_s)
+                record.hold_from_s = None  # the last miss is not known
+
+    def answered(self, host: str, now_s: float) -> bool:
+        """Count an answer; whether the state changed."""
+        if host in self._steady:
+            return False
+        record = self._records.get(host)
+        if record is None:
+            return False
+        record.misses = record.unsent = 0
+        if record.state is State.FAILED and not self._has_recovered(record, now_s):
+            return False
+        self._steady.add(host)
+        self._failed_since.pop(host, None)
+        return self._move(host, record, State.HEALTHY)
+
+    def missed(self, host: str, now_s: float) -> bool:
+        """Count a probe that got no answer; whether the state changed."""
+        record = self._records.get(host)
+        if record is None:
+            return False
+        self._steady.discard(host)
+        record.unsent = record.answers = 0
+        record.hold_from_s = now_s
+        if record.state is State.FAILED:
+            return False
+        record.misses += 1
+        if record.misses >= self._policy.fall:
+            return self._fail(host, record, now_s)
+        return record.state is State.HEALTHY and self._move(host, record, State.QUESTIONABLE)
+
+    def unsent(self, host: str, now_s: float) -> bool:  # noqa: ARG002 - as its siblings
+        """Count a probe that could not be sent, which says nothing of the host.
+
+        After `fall` in a row, what was known of it is too old: all but failed become unknown,
+        and a failed one's recovery begins anew. Whether the state changed.
+        """
+        record = self._records.get(host)
+        if record is None:
+            return False
+        self._steady.discard(host)
+        record.unsent += 1
+        if record.unsent < self._policy.fall:
+            return False
+        record.misses = record.answers = 0
+        record.hold_from_s = None
+        return record.state is not State.FAILED and self._move(host, record, State.UNKNOWN)
+
+    def state(self, host: str) -> State:
+        record = self._records.get(host)
+        return State.UNKNOWN if record is None else record.state
+
+    def is_changing(self, host: str) -> bool:
+        """Whether more probes would settle its state soon: misses counted, or not yet judged."""
+        record = self._records.get(host)
+        return record is not None and record.state in (State.QUESTIONABLE, State.UNKNOWN)
+
+    def misses_left(self, host: str) -> int:
+        """How many further misses fail the host."""
+        record = self._records.get(host)
+        return self._policy.fall - (record.misses if record else 0)
+
+    @property
+    def healthy(self) -> frozenset[str]:
+        return frozenset(self._in[State.HEALTHY])
+
+    @property
+    def questionable(self) -> frozenset[str]:
+        return frozenset(self._in[State.QUESTIONABLE])
+
+    @property
+    def failed(self) -> frozenset[str]:
+        return frozenset(self._in[State.FAILED])
+
+    @property
+    def failed_since(self) -> Mapping[str, float]:
+        """When each failed host was judged so."""
+        return dict(self._failed_since)
+
+    def report(self, monitor: str) -> HealthReport:
+        return HealthReport(
+            monitor, self.healthy, self.questionable, self.failed, self.failed_since
+        )
+
+    def _has_recovered(self, record: _Record, now_s: float) -> bool:
+        record.answers += 1
+        if record.hold_from_s is None:
+            record.hold_from_s = now_s
+        held_s = now_s - record.hold_from_s
+        return record.answers >= self._policy.rise and held_s >= self._policy.hold_s
+
+    def _fail(self, host: str, record: _Record, at_s: float) -> bool:
+        self._failed_since[host] = at_s
+        record.misses = record.answers = 0
+        return self._move(host, record, State.FAILED)
+
+    def _move(self, host: str, record: _Record, state: State) -> bool:
+        if record.state is state:
+            return False
+        self._in[record.state].discard(host)
+        self._in[state].add(host)
+        record.state = state
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What all monitors together say. A host in none of the sets is unknown.
+
+    `failed_since` has the monotonic time of each failed host's first judgement, where the
+    monitor gave one.
+    """
+
+    healthy: frozenset[str] = frozenset()
+    questionable: frozenset[str] = frozenset()
+    failed: frozenset[str] = frozenset()
+    failed_since: Mapping[str, float] = field(default_factory=dict)
+
+    def state(self, host: str) -> State:
+        if host in self.failed:
+            return State.FAILED
+        if host in self.questionable:
+            return State.QUESTIONABLE
+        return State.HEALTHY if host in self.healthy else State.UNKNOWN
+
+
+def merge(
+    reports: Iterable[HealthReport], hosts: Iterable[str], monitors: Collection[str]
+) -> Health:
+    """The effective health of `hosts`; `monitors` names all monitors in use.
+
+    Failed if any report says so; else questionable if any does; else healthy if every monitor
+    judged it healthy; otherwise, as with no monitor at all, unknown.
+    """
+    wanted = frozenset(hosts)
+    failed: set[str] = set()
+    questionable: set[str] = set()
+    since: dict[str, float] = {}
+    healthy_of: dict[str, frozenset[str]] = {}
+    for report in reports:
+        failed |= report.failed
+        questionable |= report.questionable
+        healthy_of[report.monitor] = report.healthy
+        for host in report.failed & wanted & report.changed_s.keys():
+            at_s = report.changed_s[host]
+            since[host] = min(at_s, since.get(host, at_s))
+    nobody: frozenset[str] = frozenset()
+    healthy = wanted if monitors else nobody
+    for monitor in monitors:
+        healthy &= healthy_of.get(monitor, nobody)
+    return Health(
+        healthy - failed - questionable,
+        (wanted & questionable) - failed,
+        wanted & failed,
+        since,
+    )
+
+
+def worst_case_detection_s(
+    interval_s: float, timeout_s: float, fall: int, fastinter_s: float
+) -> float:
+    """The longest time from a host's silent death to its being called failed.
+
+    It dies just after it answered: the next probe is an interval away. After that one's
+    time-out the second goes out at once and the others every `fastinter_s`; the last one
+    must time out, too.
+    """
+    if fall <= 1:
+        return interval_s + timeout_s
+    return interval_s + timeout_s + (fall - 2) * fastinter_s + timeout_s
+
+
+def detection_sentence(
+    interval_s: float, timeout_s: float, fall: int, fastinter_s: float
+) -> str:
+    """The worst case, for the log."""
+    worst_s = worst_case_detection_s(interval_s, timeout_s, fall, fastinter_s)
+    return (
+        f"a dead host is called failed within {worst_s:g} s: interval {interval_s:g} s, "
+        f"time-out {timeout_s:g} s, {fall} misses, {fastinter_s:g} s apart after the first"
+    )

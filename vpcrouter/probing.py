@@ -1,0 +1,188 @@
+"""The loop of a monitor that probes in its own time: schedule, judge, and a prober of its kind.
+
+A monitor's `run` makes a Prober and hands it to a ProbeLoop.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Protocol
+
+from vpcrouter import log as logs
+from vpcrouter.health import Judge
+from vpcrouter.mailbox import Mailbox
+from vpcrouter.messages import HealthReport, HostList
+from vpcrouter.probing_options import Timing
+from vpcrouter.probing_schedule import TICK_S, Outcome, Schedule
+
+CHUNK = 128
+"""So many probes are sent before answers are read again; a socket holds few of them."""
+CHUNKS_A_TURN = 2
+MAX_READS = 1_000
+IDLE_S = 60.0
+REPORT_S_PER_HOST = 5e-6
+"""The shortest time between reports, for each host: a report costs all who read it."""
+LATE_LOG_S = 60.0
+
+log = logs.get(__name__)
+
+
+class Prober(Protocol):
+    """Sends probes and reads answers; never waits. Owned by the loop's thread."""
+
+    @property
+    def trouble(self) -> str:
+        """Why the last probe that was not sent was not."""
+
+    def fileno(self) -> int:
+        """Readable when `collect` has something."""
+
+    def set_hosts(self, hosts: Sequence[str]) -> None:
+        """These hosts are probed from now on."""
+
+    def send(self, hosts: Sequence[str], first: int) -> Collection[int]:
+        """Send a probe to each host, numbered from `first`; return the indexes not sent."""
+
+    def collect(self) -> Sequence[Outcome] | None:
+        """Some of what came in; None when there is nothing more to read.
+
+        The times are of the arrival where that is known.
+        """
+
+    def expire(self, probes: Iterable[tuple[int, str]]) -> None:
+        """These probes (number and host) timed out; an answer would come too late."""
+
+    def forget(self, serials: Iterable[int]) -> None:
+        """These probes are of no interest any more."""
+
+    def close(self) -> None: ...
+
+
+class ProbeLoop:
+    """A monitor's work loop. All in the worker's main thread."""
+
+    def __init__(
+        self,
+        monitor: str,
+        timing: Timing,
+        prober: Prober,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._monitor = monitor
+        self._timing = timing
+        self._prober = prober
+        self._clock = clock
+        self._schedule = Schedule(timing, Judge(timing.policy))
+        self._wake_s = clock()
+        self._watching = False
+        self._report_from_s = 0.0
+        self._unsent_s: float | None = None
+        self._late_logged_s = -LATE_LOG_S
+
+    def run(self, mailbox: Mailbox) -> None:
+        """Probe until StopWorker."""
+        log.info(self._timing.describe(), monitor=self._monitor)
+        try:
+            while True:
+                self.turn(mailbox)
+        finally:
+            self._prober.close()
+
+    def turn(self, mailbox: Mailbox) -> None:
+        """Wait for what is next, and do it."""
+        mailbox.wait(self._plan_wait())
+        self._judge()
+        self._read_mail(mailbox)
+        self._send()
+        self._report(mailbox)
+
+    def _plan_wait(self) -> float:
+        now_s = self._clock()
+        due_s = min(self._schedule.next_due_s(now_s), now_s + IDLE_S)
+        if self._schedule.changed:
+            due_s = min(due_s, self._report_from_s)
+        self._wake_s = max(now_s, due_s)
+        return self._wake_s - now_s
+
+    def _judge(self) -> None:
+        """Judge what came in, and then, only if all of it was read, what did not."""
+        woken_s = self._clock()
+        drained_s = self._drain()
+        if woken_s - self._wake_s > self._timing.timeout_s:
+            self._forgive(woken_s)
+        elif drained_s is not None:
+            self._prober.expire(self._schedule.expire(drained_s))
+
+    def _drain(self) -> float | None:
+        """Read all answers; a time by which everything that had come in was read, or None."""
+        started_s = self._clock()
+        for _ in range(MAX_READS):
+            outcomes = self._prober.collect()
+            if outcomes is None:
+                if withdrawn := self._schedule.take_withdrawn():
+                    self._prober.forget(withdrawn)
+                return started_s
+            if outcomes:
+                self._schedule.collected(outcomes, self._clock())
+        return None
+
+    def _forgive(self, now_s: float) -> None:
+        late_s = now_s - self._wake_s
+        forgiven = self._schedule.forgive(now_s)
+        self._prober.forget(forgiven)
+        is_new = now_s - self._late_logged_s >= LATE_LOG_S
+        (log.warning if is_new else log.debug)(
+            "this monitor was late; probes under way are not judged",
+            late_s=round(late_s, 3),
+            probes=len(forgiven),
+        )
+        if is_new:
+            self._late_logged_s = now_s
+
+    def _read_mail(self, mailbox: Mailbox) -> None:
+        now_s = self._clock()
+        if (report := mailbox.take(HealthReport)) is not None:
+            self._schedule.seed(report, now_s)
+        if (wanted := mailbox.take(HostList)) is not None:
+            self._schedule.set_hosts(wanted.hosts, now_s)
+            hosts = tuple(self._schedule.hosts)
+            self._prober.set_hosts(hosts)
+            self._watch(mailbox, len(hosts) * TICK_S < self._timing.interval_s)
+
+    def _watch(self, mailbox: Mailbox, wanted: bool) -> None:
+        """Be woken by answers only where they are rarer than ticks, each of which reads them."""
+        if wanted and not self._watching:
+            mailbox.watch(self._prober.fileno())
+        elif self._watching and not wanted:
+            mailbox.unwatch(self._prober.fileno())
+        self._watching = wanted
+
+    def _send(self) -> None:
+        for _ in range(CHUNKS_A_TURN):
+            now_s = self._clock()
+            batch = self._schedule.take(now_s, CHUNK)
+            if batch is None:
+                break
+            unsent = self._prober.send(batch.hosts, batch.first)
+            self._schedule.sent(batch, unsent, self._clock())
+            if unsent:
+                self._note_unsent(now_s, len(unsent))
+            self._drain()
+        self._note_all_sent()
+
+    def _note_unsent(self, now_s: float, count: int) -> None:
+        if self._unsent_s is None:
+            log.warning("probes cannot be sent", probes=count, reason=self._prober.trouble)
+        self._unsent_s = now_s
+
+    def _note_all_sent(self) -> None:
+        if self._unsent_s is not None:
+            if self._clock() - self._unsent_s > self._timing.interval_s + TICK_S:
+                log.info("all probes are sent again")
+                self._unsent_s = None
+
+    def _report(self, mailbox: Mailbox) -> None:
+        now_s = self._clock()
+        if self._schedule.changed and now_s >= self._report_from_s:
+            self._schedule.changed = False
+            self._report_from_s = now_s + len(self._schedule.hosts) * REPORT_S_PER_HOST
+            mailbox.post(self._schedule.judge.report(self._monitor))

@@ -1,0 +1,123 @@
+"""What EC2 says of one VPC at one moment: route tables, subnets, interfaces; plain data."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
+
+STATIC = "CreateRoute"
+"""The origin of a route that somebody created, the only kind that can be ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One IPv4 route. `interface` is its target; `other` names a target of any other kind."""
+
+    cidr: str
+    interface: str | None
+    instance: str | None = None
+    other: str = ""
+    is_active: bool = True
+    origin: str = STATIC
+
+    @property
+    def is_static_to_instance(self) -> bool:
+        """Whether somebody created it and it points at an interface or instance."""
+        return self.origin == STATIC and not self.other and bool(self.interface or self.instance)
+
+    @property
+    def target(self) -> str:
+        """What it points at, for people."""
+        return self.interface or self.instance or self.other or "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """A route table with its IPv4 routes by destination; a static route hides a propagated one."""
+
+    id: str
+    is_main: bool
+    subnets: tuple[str, ...]
+    routes: Mapping[str, Route]
+
+
+@dataclass(frozen=True, slots=True)
+class Subnet:
+    """A subnet and its availability zone."""
+
+    id: str
+    cidr: str
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A network interface with its private addresses, the primary one first.
+
+    `is_instances` is False for interfaces that belong to an AWS service.
+    """
+
+    id: str
+    addresses: tuple[str, ...]
+    instance: str | None
+    subnet: str
+    zone: str
+    source_dest_check: bool = False
+    is_instances: bool = True
+
+
+class RouteKey(NamedTuple):
+    """Names one route of the VPC."""
+
+    table: str
+    cidr: str
+
+
+@dataclass(frozen=True)
+class View:
+    """One reading of the VPC."""
+
+    vpc: str
+    tables: tuple[RouteTable, ...]
+    interfaces: Mapping[str, Interface]
+    subnets: Mapping[str, Subnet] = field(default_factory=dict)
+
+    @cached_property
+    def interface_of(self) -> Mapping[str, Interface]:
+        """The interface that carries a private address, primary or secondary."""
+        found: dict[str, Interface] = {}
+        for interface in self.interfaces.values():
+            for address in interface.addresses:
+                if address not in found or interface.instance:
+                    found[address] = interface
+        return found
+
+    def is_ours(self, route: Route) -> bool:
+        """Whether a route is a static one to an instance's interface, there or gone."""
+        if not route.is_static_to_instance:
+            return False
+        interface = self.interfaces.get(route.interface or "")
+        return interface is None or interface.is_instances
+
+    def count_ours(self) -> int:
+        return sum(self.is_ours(route) for table in self.tables for route in table.routes.values())
+
+    def with_routes(self, routes: Iterable[tuple[RouteKey, Route | None]]) -> "View":
+        """This view with some routes set, or taken away (None)."""
+        by_table: dict[str, dict[str, Route | None]] = {}
+        for key, route in routes:
+            by_table.setdefault(key.table, {})[key.cidr] = route
+        if not by_table:
+            return self
+        tables = tuple(
+            replace(table, routes=_overlaid(table.routes, by_table[table.id]))
+            if table.id in by_table
+            else table
+            for table in self.tables
+        )
+        return View(self.vpc, tables, self.interfaces, self.subnets)
+
+
+def _overlaid(routes: Mapping[str, Route], new: Mapping[str, Route | None]) -> Mapping[str, Route]:
+    merged = {**routes, **new}
+    return {cidr: route for cidr, route in merged.items() if route is not None}
