@@ -162,10 +162,8 @@ class _OurTypesOnly(pickle.Unpickler):
     """Reads plain values and this package's messages; a plugin's own types stay in its process."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if module in ("vpcrouter.messages", "vpcrouter.spec") or (module, name) in (
-            ("builtins", "frozenset"),
-            ("builtins", "set"),
-        ):
+        ours = module in ("vpcrouter.messages", "vpcrouter.spec") and "." not in name
+        if ours or (module, name) in (("builtins", "frozenset"), ("builtins", "set")):
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{module}.{name} is no message")
 

@@ -11,7 +11,15 @@ from typing import Any, NoReturn
 from vpcrouter import __version__
 from vpcrouter.errors import ConfigError, PluginError
 from vpcrouter.options import GENERAL, Option, general_options
-from vpcrouter.plugins import MONITORS, WATCHERS, Plugin, PluginRef, Registry
+from vpcrouter.plugins import (
+    MONITORS,
+    WATCHERS,
+    Monitor,
+    Plugin,
+    PluginRef,
+    Registry,
+    Watcher,
+)
 
 PROGRAM_OPTIONS = frozenset({"config", "check"})
 
@@ -48,16 +56,17 @@ class _Gathering:
 
     def load(self, registry: Registry, name: str, source: str) -> None:
         """Load a plugin and declare its options, once."""
-        if name in self.plugins:
-            return
         try:
             ref = registry.find(name)
+            if name in self.plugins:
+                return
             plugin = ref.load()
         except PluginError as error:
             self.faults.append(f"{source}: {error}")
             return
-        if not issubclass(plugin, Plugin):
-            self.faults.append(f"{source}: {ref.target} is no plugin")
+        kind = {WATCHERS: Watcher, MONITORS: Monitor}[registry.group]
+        if not issubclass(plugin, kind):
+            self.faults.append(f"{source}: {ref.target} is no {kind.__name__.lower()}")
             return
         self.plugins[name], self.refs[name] = plugin, PluginRef(plugin.name, ref.target)
         self.declare(plugin.name, plugin.add_arguments())
@@ -82,25 +91,50 @@ def load(prog: str, arguments: Sequence[str], default_config: str | None) -> Set
     """
     gathering = _Gathering()
     gathering.declare(GENERAL, general_options())
-    first, _ = _parser(prog, gathering, default_config, with_help=False).parse_known_args(arguments)
+    choosing = _parser(prog, gathering, default_config, with_help=False)
+    first, _ = _parse(choosing, arguments, gathering)
     ini = _read_ini(first.config, gathering.faults)
     _load_plugins(gathering, vars(first), ini)
-    given = _parser(prog, gathering, default_config).parse_args(arguments)
+    given, faults = _parse(_parser(prog, gathering, default_config), arguments, gathering)
+    gathering.faults += faults
     _take_ini(gathering, first.config, ini)
     for name, text in vars(given).items():
         if text is not None and name not in PROGRAM_OPTIONS:
             gathering.raw[name] = f"--{name}", str(text)
     values = _convert(gathering)
     values["check"] = given.check
-    watcher, monitors = _chosen(gathering, values)
+    if not values["vpc"] and "vpc" in given:
+        gathering.faults.append("vpc: is needed: --vpc, or vpc in section [vpcrouter]")
+    watcher, monitors = _chosen(values)
     if not gathering.faults:
-        gathering.faults += _check(values, [gathering.plugins[n] for n in (watcher, *monitors)])
+        for name in (watcher, *monitors):
+            gathering.faults += gathering.plugins[name].check_arguments(values)
     if gathering.faults:
         raise ConfigError(gathering.faults)
     monitor_refs = tuple(gathering.refs[name] for name in monitors)
     values["monitors"] = tuple(ref.name for ref in monitor_refs)
     values["shown"] = _shown(gathering, (watcher, *monitors))
     return Settings(values, gathering.refs[watcher], monitor_refs)
+
+
+def _parse(
+    parser: argparse.ArgumentParser, arguments: Sequence[str], gathering: _Gathering
+) -> tuple[argparse.Namespace, list[str]]:
+    """What the flags say, and what is wrong with them."""
+    try:
+        known, unknown = parser.parse_known_args(arguments)
+    except ConfigError as error:
+        return _config_alone(parser, arguments), list(error.faults)
+    flags = [flag for _, option in gathering.options.values() for flag in option.all_flags]
+    return known, [f"command line: unknown {word}{_like(word, flags)}" for word in unknown]
+
+
+def _config_alone(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """What file is named, where no more can be made of the flags."""
+    alone = _Parser(add_help=False, allow_abbrev=False)
+    alone.set_defaults(check=False)
+    alone.add_argument("--config", nargs="?", default=parser.get_default("config"))
+    return alone.parse_known_args(arguments)[0]
 
 
 def _parser(
@@ -148,7 +182,9 @@ def _read_ini(path: str | None, faults: list[str]) -> Mapping[str, Mapping[str, 
     except UnicodeDecodeError:
         faults.append(f"{path}: is not UTF-8 text")
     except configparser.Error as error:
-        faults.append(f"{path}: {error.message.splitlines()[0]}")
+        # What it has read so far is half-made.
+        faults.append(f"{path}: {' '.join(error.message.split())}")
+        return {}
     return {name: dict(parser[name]) for name in parser.sections()}
 
 
@@ -205,7 +241,7 @@ def _convert(gathering: _Gathering) -> dict[str, Any]:
     return values
 
 
-def _chosen(gathering: _Gathering, values: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+def _chosen(values: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     return values["mode"], (values["health"],)
 
 
@@ -213,11 +249,3 @@ def _shown(gathering: _Gathering, chosen: Iterable[str]) -> tuple[str, ...]:
     """The options that count in this run: the general ones and those of the chosen plugins."""
     sections = {GENERAL, *(gathering.plugins[name].name for name in chosen)}
     return tuple(name for name, (its, _) in gathering.options.items() if its in sections)
-
-
-def _check(values: Mapping[str, Any], plugins: Iterable[type[Plugin]]) -> list[str]:
-    """What is wrong with settings that are each right by themselves."""
-    faults = [] if values["vpc"] else ["vpc: is needed: --vpc, or vpc in section [vpcrouter]"]
-    for plugin in plugins:
-        faults += plugin.check_arguments(values)
-    return faults

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 5
-PAGE_SIZE = 500
+PAGE_SIZE = 100
+"""As many as DescribeRouteTables allows; a page of interfaces could be ten times as large."""
 PARALLEL_CALLS = 8
 
 STALE_VIEW_CODES = frozenset(

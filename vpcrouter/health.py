@@ -47,7 +47,7 @@ class _Record:
 class Judge:
     """One monitor's judgement of its hosts. Events of hosts it was not given are ignored.
 
-    A healthy host is questionable from its first miss until it answers or fails.
+    A healthy host stays healthy until it fails: one lost packet never moves a route.
     """
 
     def __init__(self, policy: HealthPolicy) -> None:
@@ -113,9 +113,9 @@ class Judge:
         record.misses += 1
         if record.misses >= self._policy.fall:
             return self._fail(host, record, now_s)
-        return record.state is State.HEALTHY and self._move(host, record, State.QUESTIONABLE)
+        return False
 
-    def unsent(self, host: str, now_s: float) -> bool:  # noqa: ARG002 - as its siblings
+    def unsent(self, host: str, now_s: float) -> bool:
         """Count a probe that could not be sent, which says nothing of the host.
 
         After `fall` in a row, what was known of it is too old: all but failed become unknown,
@@ -139,7 +139,7 @@ class Judge:
     def is_changing(self, host: str) -> bool:
         """Whether more probes would settle its state soon: misses counted, or not yet judged."""
         record = self._records.get(host)
-        return record is not None and record.state in (State.QUESTIONABLE, State.UNKNOWN)
+        return record is not None and (record.misses > 0 or record.state is State.UNKNOWN)
 
     def misses_left(self, host: str) -> int:
         """How many further misses fail the host."""
@@ -256,9 +256,7 @@ def worst_case_detection_s(
     return interval_s + timeout_s + (fall - 2) * fastinter_s + timeout_s
 
 
-def detection_sentence(
-    interval_s: float, timeout_s: float, fall: int, fastinter_s: float
-) -> str:
+def detection_sentence(interval_s: float, timeout_s: float, fall: int, fastinter_s: float) -> str:
     """The worst case, for the log."""
     worst_s = worst_case_detection_s(interval_s, timeout_s, fall, fastinter_s)
     return (

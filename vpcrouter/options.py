@@ -61,7 +61,10 @@ def _text(value: str) -> str:
 
 
 def _path(value: str) -> str:
-    return str(Path(_text(value)).expanduser().absolute())
+    try:
+        return str(Path(_text(value)).expanduser().absolute())
+    except RuntimeError:  # ~nobody-of-this-name
+        raise ValueError("names a home folder that is not there") from None
 
 
 def _logfile(value: str) -> str:

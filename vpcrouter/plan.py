@@ -180,8 +180,8 @@ class _Entry:
             return self._stay(current)
         if self.interface[choice].id == route.interface:
             return None
-        if current is not None and self.state[current] is State.UNKNOWN:
-            return None
+        if current is not None and self.state[current] in (State.UNKNOWN, State.QUESTIONABLE):
+            return None  # one lost packet moves no route
         failed = current is not None and self.state[current] is State.FAILED
         dead = failed or not route.is_active or route.interface not in self.view.interfaces
         urgency = Urgency.FAILED if dead else Urgency.HOUSEKEEPING
@@ -241,7 +241,7 @@ class _Entry:
         for host in self.hosts:
             interface = self.interface.get(host)
             if interface is None:
-                yield Problem(self.cidr, f"host {host} is on no interface of {self.view.vpc}")
+                yield Problem(self.cidr, f"host {host} is on no instance's interface in {self.view.vpc}")
             elif interface.source_dest_check:
                 yield Problem(
                     self.cidr,
@@ -268,7 +268,7 @@ def is_ignored(cidr: str, ignore_routes: tuple[str, ...]) -> bool:
     """Whether `cidr` lies inside one of `ignore_routes`; the default route holds only itself."""
     if cidr in ignore_routes:
         return True
-    network = ipaddress.ip_network(cidr)
+    network = ipaddress.ip_network(cidr, strict=False)
     around = (ipaddress.ip_network(other) for other in ignore_routes if other != DEFAULT_ROUTE)
     return any(
         isinstance(network, ipaddress.IPv4Network)

@@ -72,7 +72,8 @@ class ProbeLoop:
         self._prober = prober
         self._clock = clock
         self._schedule = Schedule(timing, Judge(timing.policy))
-        self._wake_s = clock()
+        self._wake_s = self._woken_s = clock()
+        self._turn_s = 0.0
         self._watching = False
         self._report_from_s = 0.0
         self._unsent_s: float | None = None
@@ -100,15 +101,17 @@ class ProbeLoop:
         due_s = min(self._schedule.next_due_s(now_s), now_s + IDLE_S)
         if self._schedule.changed:
             due_s = min(due_s, self._report_from_s)
+        self._turn_s = now_s - self._woken_s
         self._wake_s = max(now_s, due_s)
         return self._wake_s - now_s
 
     def _judge(self) -> None:
         """Judge what came in, and then, only if all of it was read, what did not."""
-        woken_s = self._clock()
+        self._woken_s = self._clock()
         drained_s = self._drain()
-        if woken_s - self._wake_s > self._timing.timeout_s:
-            self._forgive(woken_s)
+        late_s = max(self._woken_s - self._wake_s, self._turn_s)
+        if late_s > self._timing.timeout_s:
+            self._forgive(self._woken_s, late_s)
         elif drained_s is not None:
             self._prober.expire(self._schedule.expire(drained_s))
 
@@ -125,8 +128,7 @@ class ProbeLoop:
                 self._schedule.collected(outcomes, self._clock())
         return None
 
-    def _forgive(self, now_s: float) -> None:
-        late_s = now_s - self._wake_s
+    def _forgive(self, now_s: float, late_s: float) -> None:
         forgiven = self._schedule.forgive(now_s)
         self._prober.forget(forgiven)
         is_new = now_s - self._late_logged_s >= LATE_LOG_S
@@ -164,21 +166,22 @@ class ProbeLoop:
                 break
             unsent = self._prober.send(batch.hosts, batch.first)
             self._schedule.sent(batch, unsent, self._clock())
-            if unsent:
-                self._note_unsent(now_s, len(unsent))
             self._drain()
-        self._note_all_sent()
+        self._note_unsent()
 
-    def _note_unsent(self, now_s: float, count: int) -> None:
-        if self._unsent_s is None:
-            log.warning("probes cannot be sent", probes=count, reason=self._prober.trouble)
-        self._unsent_s = now_s
-
-    def _note_all_sent(self) -> None:
-        if self._unsent_s is not None:
-            if self._clock() - self._unsent_s > self._timing.interval_s + TICK_S:
-                log.info("all probes are sent again")
-                self._unsent_s = None
+    def _note_unsent(self) -> None:
+        """Log the first probe of many that could not be sent, and the end of it."""
+        now_s = self._clock()
+        count, self._schedule.unsent = self._schedule.unsent, 0
+        if count:
+            if self._unsent_s is None:
+                log.warning("probes cannot be sent", probes=count, reason=self._prober.trouble)
+            self._unsent_s = now_s
+            return
+        round_s = self._timing.interval_s + TICK_S  # a whole round
+        if self._unsent_s is not None and now_s - self._unsent_s > round_s:
+            log.info("all probes are sent again")
+            self._unsent_s = None
 
     def _report(self, mailbox: Mailbox) -> None:
         now_s = self._clock()

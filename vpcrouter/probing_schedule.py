@@ -44,13 +44,15 @@ class _Fast:
 class Schedule:
     """Probes of one monitor. Tells the judge what became of each, exactly once.
 
-    `changed` is set when the judgement of any host has changed; whoever reports it resets it.
+    `changed` is set when the judgement of any host has changed, `unsent` counts probes that
+    could not be sent; whoever reports them resets them.
     """
 
     def __init__(self, timing: Timing, judge: Judge) -> None:
         self.timing = timing
         self.judge = judge
         self.changed = False
+        self.unsent = 0
         self._ring: list[str] = []
         self._next_slot = 0
         self._round_s = 0.0
@@ -281,6 +283,7 @@ class Schedule:
             self._hurry(host)
 
     def _on_unsent(self, host: str, serial: int, at_s: float) -> None:
+        self.unsent += 1
         if self.judge.unsent(host, at_s):
             self.changed = True
         fast = self._fast.get(host)

@@ -144,4 +144,8 @@ def _type(value: Any) -> str:
         return "a list"
     if isinstance(value, str):
         return "text"
-    return {True: "true", False: "false", None: "null"}.get(value, "a number")
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "a number" if isinstance(value, int | float) else f"a {type(value).__name__}"

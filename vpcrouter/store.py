@@ -42,5 +42,5 @@ class SpecStore:
             if content["identity"] != self._identity:
                 return None
             return parse_spec(content["route_spec"])
-        except (OSError, ValueError, LookupError, TypeError, SpecError):
+        except (OSError, ValueError, LookupError, TypeError, RecursionError, SpecError):
             return None

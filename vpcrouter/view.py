@@ -84,9 +84,11 @@ class View:
 
     @cached_property
     def interface_of(self) -> Mapping[str, Interface]:
-        """The interface that carries a private address, primary or secondary."""
+        """The instance's interface that carries a private address, primary or secondary."""
         found: dict[str, Interface] = {}
         for interface in self.interfaces.values():
+            if not interface.is_instances:
+                continue  # a route to it could never be changed again
             for address in interface.addresses:
                 if address not in found or interface.instance:
                     found[address] = interface

@@ -155,11 +155,12 @@ class Reconciler(Worker):
             log.info("EC2 can be read again")
         self._read_trouble, self._read_failures = None, 0
         self._view, seen = self._expectations.correct(view, now_s)
-        for each in seen:
-            log.info("change seen in the route table", change=str(each.change))
-            for entry in self._recent:
-                if entry["change"] is each.change:
-                    entry["times"]["seen"] = now_s
+        if seen:
+            slowest_s = max(now_s - each.accepted_s for each in seen)
+            log.info("changes seen", count=len(seen), slowest_ms=round(1000 * slowest_s, 1))
+        for entry in self._recent:
+            if any(entry["change"] is each.change for each in seen):
+                entry["times"]["seen"] = now_s
         self._first_view_s = self._first_view_s or now_s
         self._verify_tries = self._verify_tries + 1 if self._expectations.unseen() else 0
         delay_s = (
@@ -248,7 +249,7 @@ class Reconciler(Worker):
             was=change.was_host or change.was,
             host=change.host,
             interface=change.interface,
-            overhead_ms=round(1000 * (done.ended_s - min(times_s.values())), 1),
+            took_ms=round(1000 * (done.ended_s - min(times_s.values())), 1),
         )
 
     def _on_refused(self, change: Change, error: Ec2Error, now_s: float) -> None:

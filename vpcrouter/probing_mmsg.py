@@ -1,0 +1,159 @@
+"""Many packets with one system call: `sendmmsg` and `recvmmsg` of a raw IPv4 socket.
+
+The message headers point into plain buffers with a slot for each packet, so packets are
+written and read in bulk and no header is touched again. Only where pointers have 64 bits.
+"""
+
+import ctypes
+import errno
+import os
+import struct
+from collections.abc import Iterator, Sequence
+
+BATCH = 128
+CONTROL_BYTES = 64
+
+
+class _IoVec(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("size", ctypes.c_size_t))
+
+
+class _MsgHdr(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_size", ctypes.c_uint32),
+        ("iov", ctypes.c_void_p),
+        ("iov_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_size", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class _MMsgHdr(ctypes.Structure):
+    _fields_ = (("header", _MsgHdr), ("size", ctypes.c_uint))
+
+
+_SIZE_OF_EACH = struct.Struct(f"={_MMsgHdr.size.offset}xI4x")
+
+
+def is_available() -> bool:
+    """Whether this machine has the calls, laid out as this module has it."""
+    libc = ctypes.CDLL(None)
+    return (
+        hasattr(libc, "sendmmsg")
+        and hasattr(libc, "recvmmsg")
+        and ctypes.sizeof(ctypes.c_void_p) == 8
+        and ctypes.sizeof(_MMsgHdr) == _SIZE_OF_EACH.size
+    )
+
+
+class _Slots:
+    """A buffer of `BATCH` slots and the headers that point into it."""
+
+    def __init__(self, slot_bytes: int) -> None:
+        self.data = bytearray(slot_bytes * BATCH)
+        self.slot_bytes = slot_bytes
+        self._vectors = (_IoVec * BATCH)()
+        self.headers = (_MMsgHdr * BATCH)()
+        self._base = address_of(self.data)
+        for index in range(BATCH):
+            self._vectors[index].base = self._base + index * slot_bytes
+            self._vectors[index].size = slot_bytes
+            header = self.headers[index].header
+            header.iov = ctypes.addressof(self._vectors[index])
+            header.iov_count = 1
+
+
+def address_of(buffer: bytearray) -> int:
+    """Where the buffer lies; it must not be resized from then on."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+
+
+class Sender:
+    """Sends packets of one size to many addresses (16-byte `sockaddr_in`s)."""
+
+    ADDRESS_BYTES = 16
+
+    def __init__(self, fd: int, packet_bytes: int) -> None:
+        self._fd = fd
+        self._slots = _Slots(packet_bytes)
+        self._addresses = bytearray(self.ADDRESS_BYTES * BATCH)
+        base = address_of(self._addresses)
+        for index in range(BATCH):
+            header = self._slots.headers[index].header
+            header.name = base + index * self.ADDRESS_BYTES
+            header.name_size = self.ADDRESS_BYTES
+        self._at = ctypes.addressof(self._slots.headers)
+        self._step = ctypes.sizeof(_MMsgHdr)
+        self._call = ctypes.CDLL(None, use_errno=True).sendmmsg
+        self._call.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int)
+
+    def send(self, packets: Sequence[bytes], addresses: Sequence[bytes]) -> list[tuple[int, int]]:
+        """Send up to `BATCH` packets; return the index and errno of each not sent."""
+        count = len(packets)
+        self._slots.data[: count * self._slots.slot_bytes] = b"".join(packets)
+        self._addresses[: count * self.ADDRESS_BYTES] = b"".join(addresses)
+        unsent: list[tuple[int, int]] = []
+        index = 0
+        while index < count:
+            sent = self._call(self._fd, self._at + index * self._step, count - index, 0)
+            if sent >= 0:
+                index += sent
+                continue
+            error = ctypes.get_errno()
+            if error == errno.EINTR:
+                continue
+            unsent.append((index, error))
+            index += 1
+        return unsent
+
+
+class Receiver:
+    """Reads packets and the ancillary data that came with each."""
+
+    def __init__(self, fd: int, slot_bytes: int) -> None:
+        self._fd = fd
+        self._slots = _Slots(slot_bytes)
+        self._control = bytearray(CONTROL_BYTES * BATCH)
+        base = address_of(self._control)
+        for index in range(BATCH):
+            header = self._slots.headers[index].header
+            header.control = base + index * CONTROL_BYTES
+            header.control_size = CONTROL_BYTES
+        self._pristine = bytes(self._slots.headers)
+        self._call = ctypes.CDLL(None, use_errno=True).recvmmsg
+        self._call.argtypes = (
+            ctypes.c_int,
+            ctypes.c_void_p,
+            ctypes.c_uint,
+            ctypes.c_int,
+            ctypes.c_void_p,
+        )
+        self._data = memoryview(self._slots.data)
+        self._controls = memoryview(self._control)
+        self._headers = memoryview(self._slots.headers).cast("B")
+
+    def receive(self) -> int:
+        """How many packets were read, at most `BATCH`; 0 when there are none. Raises OSError."""
+        count: int = self._call(self._fd, ctypes.addressof(self._slots.headers), BATCH, 0, None)
+        if count >= 0:
+            return count
+        error = ctypes.get_errno()
+        if error in (errno.EAGAIN, errno.EINTR):
+            return 0
+        raise OSError(error, os.strerror(error))
+
+    def take(self, count: int) -> tuple[memoryview, memoryview, Iterator[tuple[int]]]:
+        """What was read: packet slots, ancillary slots, and the packets' sizes.
+
+        Good until the next `receive`.
+        """
+        sizes = _SIZE_OF_EACH.iter_unpack(bytes(self._headers[: count * _SIZE_OF_EACH.size]))
+        # The kernel has overwritten how large the ancillary buffers are.
+        ctypes.memmove(self._slots.headers, self._pristine, count * _SIZE_OF_EACH.size)
+        return (
+            self._data[: count * self._slots.slot_bytes],
+            self._controls[: count * CONTROL_BYTES],
+            sizes,
+        )

@@ -1,0 +1,31 @@
+"""The monitor `icmpecho`: a host is healthy that answers ICMP echo requests."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from vpcrouter.mailbox import Mailbox
+from vpcrouter.options import Option
+from vpcrouter.plugins import Monitor, Values
+from vpcrouter.probing import ProbeLoop
+from vpcrouter.probing_icmp import EchoProber
+from vpcrouter.probing_options import Timing, check_probe_options, probe_options
+
+PREFIX = "icmp_check"
+
+
+class IcmpEcho(Monitor):
+    """Needs CAP_NET_RAW."""
+
+    name: ClassVar[str] = "icmpecho"
+    version: ClassVar[str] = "1"
+
+    @classmethod
+    def add_arguments(cls) -> Iterable[Option]:
+        return probe_options(PREFIX)
+
+    @classmethod
+    def check_arguments(cls, values: Values) -> Iterable[str]:
+        return check_probe_options(PREFIX, values)
+
+    def run(self, mailbox: Mailbox) -> None:
+        ProbeLoop(self.name, Timing.of(self.values, PREFIX), EchoProber()).run(mailbox)
