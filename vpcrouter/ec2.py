@@ -122,10 +122,13 @@ def _mapping_errors(name: str, call: Callable[[], T]) -> T:
     except ClientError as error:
         details = error.response.get("Error", {})
         raise Ec2Error(name, details.get("Code", "?"), details.get("Message", "")) from error
+    except Ec2Error:
+        raise
     except BotoCoreError as error:
         raise Ec2Error(name, type(error).__name__, str(error)) from error
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise Ec2Error(name, UNREADABLE, repr(error)) from error
+    except Exception as error:  # an answer that makes no sense can end anywhere in the parsers
+        reason = str(error).splitlines()[0][:200] if str(error) else ""
+        raise Ec2Error(name, UNREADABLE, f"{type(error).__name__}: {reason}") from error
 
 
 def _items(name: str, page: Mapping[str, Any], result_key: str) -> list[Mapping[str, Any]]:

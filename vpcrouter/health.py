@@ -54,8 +54,9 @@ class Judge:
         self._policy = policy
         self._records: dict[str, _Record] = {}
         self._in: dict[State, set[str]] = {state: set() for state in State}
-        self._steady: set[str] = set()
-        """Healthy hosts with nothing counted against them: the path that must be cheap."""
+        self.steady: set[str] = set()
+        """Hosts whose answer is no news: healthy, with nothing counted against them. To be
+        read only; it keeps the path cheap that nearly every probe takes."""
         self._failed_since: dict[str, float] = {}
         self._seeds: dict[str, float] = {}
 
@@ -64,7 +65,7 @@ class Judge:
         wanted = dict.fromkeys(hosts)
         for host in self._records.keys() - wanted.keys():
             self._in[self._records.pop(host).state].discard(host)
-            self._steady.discard(host)
+            self.steady.discard(host)
             self._failed_since.pop(host, None)
         for host in wanted:
             if host not in self._records:
@@ -88,7 +89,7 @@ class Judge:
 
     def answered(self, host: str, now_s: float) -> bool:
         """Count an answer; whether the state changed."""
-        if host in self._steady:
+        if host in self.steady:
             return False
         record = self._records.get(host)
         if record is None:
@@ -96,7 +97,7 @@ class Judge:
         record.misses = record.unsent = 0
         if record.state is State.FAILED and not self._has_recovered(record, now_s):
             return False
-        self._steady.add(host)
+        self.steady.add(host)
         self._failed_since.pop(host, None)
         return self._move(host, record, State.HEALTHY)
 
@@ -105,7 +106,7 @@ class Judge:
         record = self._records.get(host)
         if record is None:
             return False
-        self._steady.discard(host)
+        self.steady.discard(host)
         record.unsent = record.answers = 0
         record.hold_from_s = now_s
         if record.state is State.FAILED:
@@ -124,7 +125,7 @@ class Judge:
         record = self._records.get(host)
         if record is None:
             return False
-        self._steady.discard(host)
+        self.steady.discard(host)
         record.unsent += 1
         if record.unsent < self._policy.fall:
             return False

@@ -93,7 +93,7 @@ class Plan:
         """What was decided, in one sentence."""
         counts = Counter(change.urgency for change in self.changes)
         names = {
-            Urgency.FAILED: "moved off failed hosts",
+            Urgency.FAILED: "moved off failed targets",
             Urgency.MISSING: "created",
             Urgency.HOUSEKEEPING: "put right",
             Urgency.UNWANTED: "deleted",

@@ -51,6 +51,9 @@ class Prober(Protocol):
     def expire(self, probes: Iterable[tuple[int, str]]) -> None:
         """These probes (number and host) timed out; an answer would come too late."""
 
+    def revive(self, hosts: Iterable[str]) -> None:
+        """These hosts answered; each whose probe had timed out is among them."""
+
     def forget(self, serials: Iterable[int]) -> None:
         """These probes are of no interest any more."""
 
@@ -121,8 +124,8 @@ class ProbeLoop:
         for _ in range(MAX_READS):
             outcomes = self._prober.collect()
             if outcomes is None:
-                if withdrawn := self._schedule.take_withdrawn():
-                    self._prober.forget(withdrawn)
+                self._prober.forget(self._schedule.take_withdrawn())
+                self._prober.revive(self._schedule.take_revived())
                 return started_s
             if outcomes:
                 self._schedule.collected(outcomes, self._clock())

@@ -6,11 +6,12 @@ table, and the number of hosts is not limited by the 16 bits of the ICMP sequenc
 """
 
 import errno
+import itertools
 import secrets
 import socket
 import struct
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from vpcrouter import log as logs
@@ -22,17 +23,19 @@ BUFFER_BYTES = 16 * 1024 * 1024
 SO_TIMESTAMPNS = 35
 SO_ATTACH_FILTER = 26
 CLOCK_STEP_S = 0.001
+FINE_S = 0.02
+"""Arrival times that are known so closely anyway are not worked out."""
 ECHO_REPLY, ECHO_REQUEST = 0, 8
-PLAIN_IP_HEADER = 0x45
 NEIGHBOURS = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh3")
 
-# Type, code, checksum, id, sequence; then the sequence's complement and padding, the serial
-# and its complement, the address and its complement, the secret. A word and its complement
-# add nothing to the checksum, so it is the same for all probes.
-_ECHO = struct.Struct("!BBHHHHHQQ8s8s")
-_REPLY = struct.Struct("!B11x4s4xBBHHHHHQQ4s4x8s8x")
-"""The same behind an IP header without options, with room that shows longer packets."""
-_REPLY_BYTES = 20 + _ECHO.size
+# Type, code, checksum, id: the same in all probes. Sequence and its complement, padding, the
+# serial and its complement; the address and its complement, and the secret: the same in all
+# probes to a host. A word and its complement add nothing to the checksum.
+_ECHO = struct.Struct("!6sHH2xQQ16s")
+_REPLY = struct.Struct("!12x4s4xH4xH4xQ8x4s4x8s8x")
+"""Source, type and code, sequence, serial, address, secret, behind an IP header without
+options; where there are options, or a packet is shorter, nothing fits or it is a repetition
+of the slot's last one, which counts once."""
 _STAMP = struct.Struct("=8xiiqq32x")
 _TIMESPEC_BYTES = 16
 _WORD_64 = 0xFFFF_FFFF_FFFF_FFFF
@@ -54,61 +57,41 @@ class EchoCodec:
     def __init__(self, ident: int, secret: bytes) -> None:
         self.ident = ident
         self._secret = secret
-        self._pack = _ECHO.pack
-        zeros = _ECHO.pack(
-            ECHO_REQUEST,
-            0,
-            0,
-            ident,
-            0,
-            0xFFFF,
-            0,
-            0,
-            _WORD_64,
-            b"\0\0\0\0\xff\xff\xff\xff",
-            secret,
-        )
-        self._checksum = checksum(zeros)
+        head = struct.pack("!BBHH", ECHO_REQUEST, 0, 0, ident)
+        self._head = head[:2] + struct.pack("!H", checksum(head + secret)) + head[4:]
 
-    @staticmethod
-    def address_field(packed: bytes) -> bytes:
-        """A host's address as probes carry it."""
-        return packed + bytes(byte ^ 0xFF for byte in packed)
+    def tail(self, packed: bytes) -> bytes:
+        """What the probes to one host, an IPv4 address, end with."""
+        return packed + bytes(byte ^ 0xFF for byte in packed) + self._secret
 
-    def request(self, serial: int, address_field: bytes) -> bytes:
-        sequence = serial & 0xFFFF
-        return self._pack(
-            ECHO_REQUEST,
-            0,
-            self._checksum,
-            self.ident,
-            sequence,
-            sequence ^ 0xFFFF,
-            0,
-            serial,
-            serial ^ _WORD_64,
-            address_field,
-            self._secret,
-        )
+    def requests(self, tails: Iterable[bytes], first: int) -> list[bytes]:
+        """Probes to the hosts with these tails, numbered from `first` on."""
+        head, pack = self._head, _ECHO.pack
+        return [
+            pack(
+                head,
+                serial & 0xFFFF,
+                serial & 0xFFFF ^ 0xFFFF,
+                serial,
+                serial ^ _WORD_64,
+                tail,
+            )
+            for serial, tail in enumerate(tails, first)
+        ]
 
-    def replies(
-        self, packets: memoryview, sizes: Iterable[tuple[int]], stamps: Iterable[float]
-    ) -> Iterator[tuple[int, bytes, float]]:
-        """Serial, source and time of each genuine reply in `packets`, slots of `_REPLY.size`."""
-        ident, secret = self.ident, self._secret
-        for (head, source, kind, _, _, its_id, sequence, _, _, serial, _, asked, its_secret), (
-            size,
-        ), at in zip(_REPLY.iter_unpack(packets), sizes, stamps, strict=True):
-            if (
-                its_secret == secret
-                and source == asked
-                and kind == ECHO_REPLY
-                and its_id == ident
-                and sequence == serial & 0xFFFF
-                and size == _REPLY_BYTES
-                and head == PLAIN_IP_HEADER
-            ):
-                yield serial, source, at
+    def replies(self, packets: memoryview, stamps: Iterable[float]) -> list[Outcome]:
+        """The genuine replies in `packets`, slots of `_REPLY.size`, each with its time."""
+        ours = self._secret
+        return [
+            (serial, True, at_s)
+            for (source, kind, sequence, serial, asked, secret), at_s in zip(
+                _REPLY.iter_unpack(packets), stamps, strict=False
+            )
+            if secret == ours
+            and source == asked
+            and kind == ECHO_REPLY
+            and sequence == serial & 0xFFFF
+        ]
 
 
 def open_echo_socket(ident: int | None) -> socket.socket:
@@ -179,7 +162,6 @@ class _PlainIo:
         self._sock = sock
         self._packets = bytearray(_REPLY.size * mmsg.BATCH)
         self._controls = bytearray(_STAMP.size * mmsg.BATCH)
-        self._sizes: list[tuple[int]] = []
 
     def send(self, packets: Sequence[bytes], addresses: Sequence[bytes]) -> list[tuple[int, int]]:
         unsent: list[tuple[int, int]] = []
@@ -191,26 +173,23 @@ class _PlainIo:
         return unsent
 
     def receive(self) -> int:
-        self._sizes.clear()
         packets = memoryview(self._packets)
         for index in range(mmsg.BATCH):
             slot = packets[index * _REPLY.size : (index + 1) * _REPLY.size]
             try:
-                size, ancillary, _, _ = self._sock.recvmsg_into([slot], _STAMP.size)
+                _, ancillary, _, _ = self._sock.recvmsg_into([slot], _STAMP.size)
             except (BlockingIOError, InterruptedError):
-                break
-            self._sizes.append((size,))
+                return index
             stamps = [entry for entry in ancillary if entry[1] == SO_TIMESTAMPNS]
             level, kind, data = stamps[0] if stamps else (0, 0, bytes(_TIMESPEC_BYTES))
             header = struct.pack("=8xii", level, kind)
             _put(self._controls, index * _STAMP.size, header + data)
-        return len(self._sizes)
+        return mmsg.BATCH
 
-    def take(self, count: int) -> tuple[memoryview, memoryview, Iterator[tuple[int]]]:
+    def take(self, count: int) -> tuple[memoryview, memoryview]:
         return (
             memoryview(self._packets)[: count * _REPLY.size],
             memoryview(self._controls)[: count * _STAMP.size],
-            iter(self._sizes),
         )
 
 
@@ -245,8 +224,8 @@ class EchoProber:
         else:
             self._out = self._in = _PlainIo(self._sock)
         self._routes: dict[str, tuple[bytes, bytes]] = {}
-        """Each host's sockaddr and the address field of its probes."""
-        self._silent: set[bytes] = set()
+        """Each host's sockaddr and the tail of its probes."""
+        self._silent: set[str] = set()
         self._wall_ahead_s = 0.0
         self._drained_s = clock()
         self._may_have_more = True
@@ -260,40 +239,36 @@ class EchoProber:
 
     def set_hosts(self, hosts: Sequence[str]) -> None:
         self._routes = {host: self._route(host) for host in hosts}
-        self._silent &= {route[0][4:8] for route in self._routes.values()}
+        self._silent &= self._routes.keys()
         _warn_of_small_neighbour_table(len(hosts))
 
     def _route(self, host: str) -> tuple[bytes, bytes]:
         packed = socket.inet_aton(host)
         sockaddr = struct.pack("=HH4s8x", socket.AF_INET, 0, packed)
-        return sockaddr, self._codec.address_field(packed)
+        return sockaddr, self._codec.tail(packed)
 
     def send(self, hosts: Sequence[str], first: int) -> Collection[int]:
-        routes = [self._routes[host] for host in hosts]
-        request = self._codec.request
-        packets = [request(serial, route[1]) for serial, route in enumerate(routes, first)]
-        addresses = [route[0] for route in routes]
+        routes = self._routes
+        packets = self._codec.requests([routes[host][1] for host in hosts], first)
+        addresses = [routes[host][0] for host in hosts]
         silent = self._silent
         if not silent:
-            return self._send(self._out, range(len(hosts)), packets, addresses)
-        quiet = [i for i, address in enumerate(addresses) if address[4:8] in silent]
-        others = [i for i, address in enumerate(addresses) if address[4:8] not in silent]
-        unsent = self._send(self._out, others, packets, addresses)
-        return unsent + self._send(self._silent_out, quiet, packets, addresses)
+            return self._send(self._out, packets, addresses)
+        unsent: list[int] = []
+        for out, is_silent in ((self._out, False), (self._silent_out, True)):
+            which = [i for i, host in enumerate(hosts) if (host in silent) is is_silent]
+            failed = self._send(out, [packets[i] for i in which], [addresses[i] for i in which])
+            unsent += [which[index] for index in failed]
+        return unsent
 
     def _send(
-        self,
-        out: mmsg.Sender | _PlainIo,
-        which: Sequence[int],
-        packets: Sequence[bytes],
-        addresses: Sequence[bytes],
+        self, out: mmsg.Sender | _PlainIo, packets: list[bytes], addresses: list[bytes]
     ) -> list[int]:
         unsent: list[int] = []
-        for start in range(0, len(which), mmsg.BATCH):
-            part = which[start : start + mmsg.BATCH]
-            failed = out.send([packets[i] for i in part], [addresses[i] for i in part])
-            for index, error in failed:
-                unsent.append(part[index])
+        for start in range(0, len(packets), mmsg.BATCH):
+            end = start + mmsg.BATCH
+            for index, error in out.send(packets[start:end], addresses[start:end]):
+                unsent.append(start + index)
                 self.trouble = errno.errorcode.get(error, str(error))
         return unsent
 
@@ -311,28 +286,25 @@ class EchoProber:
             self._drained_s = now_s
             return None
         self._may_have_more = count == mmsg.BATCH
-        packets, controls, sizes = self._in.take(count)
-        stamps = self._arrivals(controls, now_s)
-        outcomes: list[Outcome] = []
-        for serial, source, at_s in self._codec.replies(packets, sizes, stamps):
-            outcomes.append((serial, True, at_s))
-            if self._silent:
-                self._silent.discard(source)
+        packets, controls = self._in.take(count)
+        outcomes = self._codec.replies(packets, self._arrivals(controls, now_s))
         if not self._may_have_more:
             self._drained_s = now_s
         return outcomes
 
-    def _arrivals(self, controls: memoryview, now_s: float) -> list[float]:
+    def _arrivals(self, controls: memoryview, now_s: float) -> Iterable[float]:
         """When each packet came, by the kernel's wall clock turned into monotonic time.
 
-        Where that clock is of no use: at the earliest, right after the last time all was read.
+        Where all was read a moment ago, or that clock was set meanwhile: as early as can be.
         """
         earliest_s = self._drained_s
+        if now_s - earliest_s < FINE_S:
+            return itertools.repeat(earliest_s)
         ahead_s = time.time() - now_s
         has_stepped = abs(ahead_s - self._wall_ahead_s) > CLOCK_STEP_S
         self._wall_ahead_s = ahead_s
         if has_stepped:
-            return [earliest_s] * (len(controls) // _STAMP.size)
+            return itertools.repeat(earliest_s)
         return [
             min(max(second + nano * 1e-9 - ahead_s, earliest_s), now_s)
             if kind == SO_TIMESTAMPNS
@@ -342,8 +314,11 @@ class EchoProber:
 
     def expire(self, probes: Iterable[tuple[int, str]]) -> None:
         for _, host in probes:
-            if (route := self._routes.get(host)) is not None:
-                self._silent.add(route[0][4:8])
+            if host in self._routes:
+                self._silent.add(host)
+
+    def revive(self, hosts: Iterable[str]) -> None:
+        self._silent.difference_update(hosts)
 
     def forget(self, serials: Iterable[int]) -> None:
         """A late reply is known by its serial; there is nothing to let go."""

@@ -7,8 +7,7 @@ written and read in bulk and no header is touched again. Only where pointers hav
 import ctypes
 import errno
 import os
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 BATCH = 128
 CONTROL_BYTES = 64
@@ -34,9 +33,6 @@ class _MMsgHdr(ctypes.Structure):
     _fields_ = (("header", _MsgHdr), ("size", ctypes.c_uint))
 
 
-_SIZE_OF_EACH = struct.Struct(f"={_MMsgHdr.size.offset}xI4x")
-
-
 def is_available() -> bool:
     """Whether this machine has the calls, laid out as this module has it."""
     libc = ctypes.CDLL(None)
@@ -44,7 +40,6 @@ def is_available() -> bool:
         hasattr(libc, "sendmmsg")
         and hasattr(libc, "recvmmsg")
         and ctypes.sizeof(ctypes.c_void_p) == 8
-        and ctypes.sizeof(_MMsgHdr) == _SIZE_OF_EACH.size
     )
 
 
@@ -132,7 +127,6 @@ class Receiver:
         )
         self._data = memoryview(self._slots.data)
         self._controls = memoryview(self._control)
-        self._headers = memoryview(self._slots.headers).cast("B")
 
     def receive(self) -> int:
         """How many packets were read, at most `BATCH`; 0 when there are none. Raises OSError."""
@@ -144,16 +138,8 @@ class Receiver:
             return 0
         raise OSError(error, os.strerror(error))
 
-    def take(self, count: int) -> tuple[memoryview, memoryview, Iterator[tuple[int]]]:
-        """What was read: packet slots, ancillary slots, and the packets' sizes.
-
-        Good until the next `receive`.
-        """
-        sizes = _SIZE_OF_EACH.iter_unpack(bytes(self._headers[: count * _SIZE_OF_EACH.size]))
+    def take(self, count: int) -> tuple[memoryview, memoryview]:
+        """What was read, packet slots and ancillary slots; good until the next `receive`."""
         # The kernel has overwritten how large the ancillary buffers are.
-        ctypes.memmove(self._slots.headers, self._pristine, count * _SIZE_OF_EACH.size)
-        return (
-            self._data[: count * self._slots.slot_bytes],
-            self._controls[: count * CONTROL_BYTES],
-            sizes,
-        )
+        ctypes.memmove(self._slots.headers, self._pristine, count * ctypes.sizeof(_MMsgHdr))
+        return self._data[: count * self._slots.slot_bytes], self._controls[: count * CONTROL_BYTES]

@@ -66,6 +66,7 @@ class Schedule:
         self._batches: deque[tuple[int, int, float]] = deque()
         """First serial, end and deadline of what was sent together, oldest first."""
         self._withdrawn: list[int] = []
+        self._revived: list[str] = []
 
     @property
     def hosts(self) -> Collection[str]:
@@ -194,18 +195,17 @@ class Schedule:
         """Judge probes by what the prober knows of them; `now_s` is not before any of it."""
         surely_in_time = self._first_within(now_s)
         take_pending = self._pending.pop
-        answered = self.judge.answered
+        steady = self.judge.steady
         for serial, was_answered, at_s in outcomes:
             host = take_pending(serial, None)
+            if was_answered and serial >= surely_in_time and host in steady:
+                continue  # nearly always
             if host is None:
                 continue  # judged before: a second or a late answer
             if was_answered is None:
                 self._on_unsent(host, serial, at_s)
             elif was_answered and (serial >= surely_in_time or at_s <= self._deadline_s(serial)):
-                if answered(host, at_s):
-                    self.changed = True
-                if host in self._fast:
-                    self._on_fast_answer(host, serial)
+                self._on_answer(host, serial, at_s)
             else:
                 self._on_miss(host, serial, at_s)
 
@@ -244,6 +244,11 @@ class Schedule:
         withdrawn, self._withdrawn = self._withdrawn, []
         return withdrawn
 
+    def take_revived(self) -> list[str]:
+        """Hosts that answered after a probe of theirs had not been answered."""
+        revived, self._revived = self._revived, []
+        return revived
+
     def _begin_round(self, now_s: float) -> None:
         self._round_s = now_s
         self._slots_done = 0
@@ -261,8 +266,13 @@ class Schedule:
                 return deadline_s
         return -NEVER_S
 
-    def _on_fast_answer(self, host: str, serial: int) -> None:
-        fast = self._fast[host]
+    def _on_answer(self, host: str, serial: int, at_s: float) -> None:
+        if self.judge.answered(host, at_s):
+            self.changed = True
+        self._revived.append(host)
+        fast = self._fast.get(host)
+        if fast is None:
+            return
         fast.unsent = 0
         for older in fast.serials:
             if older < serial and self._pending.pop(older, None) is not None:

@@ -45,7 +45,7 @@ class ConnectProber:
         self._clock = clock
         self._epoll = select.epoll()
         self._serials: dict[int, int] = {}
-        self._pending: dict[int, tuple[socket.socket, str]] = {}
+        self._pending: dict[int, socket.socket] = {}
         self._known: list[Outcome] = []
         self._hosts: frozenset[str] = frozenset()
         self._silent: set[str] = set()
@@ -85,7 +85,7 @@ class ConnectProber:
             fd = sock.fileno()
             self._epoll.register(fd, select.EPOLLOUT)
             self._serials[fd] = serial
-            self._pending[serial] = sock, host
+            self._pending[serial] = sock
             return True
         sock.close()
         if result == 0 or result in REFUSALS_AT_ONCE:
@@ -102,7 +102,7 @@ class ConnectProber:
         now_s = self._clock()
         for fd, event in events:
             serial = self._serials.pop(fd)
-            sock, host = self._pending.pop(serial)
+            sock = self._pending.pop(serial)
             outcome: bool | None = True
             if event & (select.EPOLLERR | select.EPOLLHUP):
                 error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -111,8 +111,6 @@ class ConnectProber:
                     self.trouble = os.strerror(error)
             sock.close()
             outcomes.append((serial, outcome, now_s))
-            if self._silent:
-                self._silent.discard(host)
         return outcomes
 
     def expire(self, probes: Iterable[tuple[int, str]]) -> None:
@@ -121,14 +119,16 @@ class ConnectProber:
             if host in self._hosts:
                 self._silent.add(host)
 
+    def revive(self, hosts: Iterable[str]) -> None:
+        self._silent.difference_update(hosts)
+
     def forget(self, serials: Iterable[int]) -> None:
         for serial in serials:
             self._end(serial)
 
     def _end(self, serial: int) -> None:
-        pending = self._pending.pop(serial, None)
-        if pending is not None:
-            sock = pending[0]
+        sock = self._pending.pop(serial, None)
+        if sock is not None:
             del self._serials[sock.fileno()]
             sock.close()
 

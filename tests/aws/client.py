@@ -28,6 +28,10 @@ ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 ZONES = "abcdef"
 IMAGE = "ami-12c6146b"
+CREDENTIALS: dict[str, Any] = {
+    "aws_access_key_id": "testing",
+    "aws_secret_access_key": "testing",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +60,7 @@ class EmbeddedEc2:
         self._start_timeout_s = start_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
         self._url = ""
+        self._clients: dict[tuple[float, bool], EC2Client] = {}
 
     def __enter__(self) -> Self:
         return self.start()
@@ -95,6 +100,8 @@ class EmbeddedEc2:
         process, self._process = self._process, None
         if process is None:
             return
+        while self._clients:
+            self._clients.popitem()[1].close()
         process.terminate()
         try:
             process.wait(5)
@@ -123,8 +130,7 @@ class EmbeddedEc2:
         """The environment variables that make boto3 in another process use this EC2."""
         return {
             "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
+            **{name.upper(): value for name, value in CREDENTIALS.items()},
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
             "NO_PROXY": "*",
@@ -133,17 +139,25 @@ class EmbeddedEc2:
 
     @cached_property
     def _session(self) -> Session:
-        return Session(
-            aws_access_key_id="testing", aws_secret_access_key="testing", region_name=REGION
-        )
+        return Session(region_name=REGION, **CREDENTIALS)
 
-    def client(self, read_timeout_s: float = 10.0) -> EC2Client:
-        """A new client of this EC2 that never retries."""
+    def client(self, read_timeout_s: float = 10.0, *, validate: bool = True) -> EC2Client:
+        """A client that never retries; the same one for the same arguments.
+
+        Without `validate` it leaves it to EC2 to find nonsensical parameters.
+        """
+        key = (read_timeout_s, validate)
+        if key not in self._clients:
+            self._clients[key] = self._new_client(read_timeout_s, validate)
+        return self._clients[key]
+
+    def _new_client(self, read_timeout_s: float, validate: bool) -> EC2Client:
         config = Config(
             connect_timeout=2,
             read_timeout=read_timeout_s,
             retries={"mode": "standard", "total_max_attempts": 1},
             proxies={},
+            parameter_validation=validate,
         )
         return self._session.client("ec2", endpoint_url=self.url, config=config)
 

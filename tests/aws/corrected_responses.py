@@ -39,6 +39,9 @@ TARGETS = (
 )
 
 
+PREFIX_LENGTH = re.compile(r"/\d{1,3}$")
+
+
 class Paging:
     """Items an answer when the caller names no MaxResults; None: all."""
 
@@ -51,9 +54,8 @@ def canonical(name: str, value: str) -> str:
         return value
     kind = IPv6Network if name == "DestinationIpv6CidrBlock" else IPv4Network
     try:
-        if not re.fullmatch(r"[0-9A-Fa-f.:]+/\d{1,3}", value):
-            raise ValueError(value)
-        return str(kind(value, strict=False))
+        # Stricter than ipaddress, which takes netmasks, and addresses without a length.
+        return str(kind(value if PREFIX_LENGTH.search(value) else "", strict=False))
     except ValueError:
         raise EC2ClientError(
             "InvalidParameterValue",

@@ -6,6 +6,8 @@ The corrections themselves, each with EC2's behaviour in a comment, are in `corr
 
 from __future__ import annotations
 
+import os
+
 from moto.backends import get_backend
 from moto.ec2 import urls as moto_urls
 from moto.ec2 import utils as moto_utils
@@ -21,6 +23,8 @@ from . import corrected_responses as responses
 
 def install() -> None:
     """Correct moto in this process; before its EC2 is first used, and once."""
+    # No route needs any of the 1,300 machine images that moto loads at every reset.
+    os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     moto_routes.Route = models.Route  # type: ignore[misc]
     moto_routes.RouteTable = models.RouteTable  # type: ignore[misc]
     moto_interfaces.NetworkInterface = models.NetworkInterface  # type: ignore[misc]

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from http import HTTPStatus
@@ -156,7 +157,7 @@ class Answer:
         return [self.body]
 
 
-class Drop(Exception):
+class NoAnswerError(Exception):
     """Close the connection without an answer."""
 
 
@@ -202,7 +203,7 @@ class FaultyEc2:
             return self._execute(environ, None).send(start_response)
         try:
             return self._answer(environ, call).send(start_response)
-        except Drop:
+        except NoAnswerError:
             return _hang_up(environ)
 
     # ---- calls to AWS ---------------------------------------------------------------------
@@ -214,7 +215,7 @@ class FaultyEc2:
         try:
             answer = self._faulty_answer(environ, call, era)
         finally:
-            self._record(call)
+            self._record(call, era)
         return answer
 
     def _faulty_answer(self, environ: Environ, call: Call, era: int) -> Answer:
@@ -242,7 +243,7 @@ class FaultyEc2:
                     self._state.wait_for(lambda: self._era != era, fault.seconds)
                 elif fault.kind == "hang":
                     self._state.wait_for(lambda: self._faults_version != version, HANG_LIMIT_S)
-                    raise Drop
+                    raise NoAnswerError
                 else:
                     return fault
         return None
@@ -252,7 +253,7 @@ class FaultyEc2:
         queued = time.monotonic()
         with self._moto:
             if era is not None and era != self._era:
-                raise Drop
+                raise NoAnswerError
             started = time.monotonic()
             answer = _run(self._app, environ)
             if call is not None:
@@ -260,9 +261,11 @@ class FaultyEc2:
                 call.took_s = time.monotonic() - started
         return answer
 
-    def _record(self, call: Call) -> None:
+    def _record(self, call: Call, era: int) -> None:
         with self._state:
             self._in_flight.pop(id(call), None)
+            if era != self._era:
+                return
             self._seq += 1
             call.seq = self._seq
             self._log.append(call)
@@ -369,7 +372,7 @@ def _spoil(fault: Fault, call: Call) -> Answer:
     """The answer that `fault` makes of the call, executed or not."""
     if fault.kind == "drop":
         call.status, call.error_code = 0, None
-        raise Drop
+        raise NoAnswerError
     if fault.kind == "garbage":
         return _note(call, Answer(200, GARBAGE))
     return _note(call, Answer.error(fault.http_status, fault.code, fault.message))
@@ -382,7 +385,8 @@ def _note(call: Call, answer: Answer) -> Answer:
 
 def _hang_up(environ: Environ) -> Iterable[bytes]:
     connection: socket.socket = environ["werkzeug.socket"]
-    connection.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):  # the client may have hung up first
+        connection.shutdown(socket.SHUT_RDWR)
     # werkzeug takes this for a client that is gone: it answers and logs nothing.
     raise ConnectionAbortedError
 

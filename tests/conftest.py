@@ -1,0 +1,18 @@
+"""What all tests share."""
+
+import os
+
+import pytest
+from hypothesis import settings
+
+# The machine may be busy; each test has its own time-out.
+settings.register_profile("tests", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "tests"))
+
+
+@pytest.fixture(autouse=True)
+def _no_service_manager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither defaults nor notifications may depend on what started the tests."""
+    for name in ("STATE_DIRECTORY", "RUNTIME_DIRECTORY", "NOTIFY_SOCKET"):
+        monkeypatch.delenv(name, raising=False)

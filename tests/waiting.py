@@ -1,0 +1,22 @@
+"""Waiting for something to become true, with a deadline."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+PAUSE_S = 0.01
+
+
+def wait_until(predicate: Callable[[], T], timeout_s: float, what: str | Callable[[], str]) -> T:
+    """The first truthy answer of `predicate`; fails, naming `what`, after `timeout_s`."""
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        answer = predicate()
+        if answer:
+            return answer
+        if time.monotonic() >= deadline_s:
+            said = what if isinstance(what, str) else what()
+            raise AssertionError(f"{said}: not within {timeout_s:g} s, but {answer!r}")
+        time.sleep(PAUSE_S)
