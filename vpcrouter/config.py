@@ -22,6 +22,8 @@ from vpcrouter.plugins import (
 )
 
 PROGRAM_OPTIONS = frozenset({"config", "check"})
+TAKEN = PROGRAM_OPTIONS | {"help", "version", "monitors", "shown", "started_at", "-h"}
+"""What no plugin's option or flag can be called."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,9 @@ class _Gathering:
 
     def declare(self, section: str, options: Iterable[Option]) -> None:
         for option in options:
-            if option.name in self.options or option.name in PROGRAM_OPTIONS:
+            taken = {flag for _, other in self.options.values() for flag in other.all_flags}
+            names = {option.name, *(flag.removeprefix("--") for flag in option.all_flags)}
+            if names & (self.options.keys() | taken | TAKEN):
                 self.faults.append(f"plugin {section}: option {option.name} is taken")
             else:
                 self.options[option.name] = section, option
@@ -94,20 +98,22 @@ def load(prog: str, arguments: Sequence[str], default_config: str | None) -> Set
     choosing = _parser(prog, gathering, default_config, with_help=False)
     first, _ = _parse(choosing, arguments, gathering)
     ini = _read_ini(first.config, gathering.faults)
+    is_all_read = not gathering.faults
     _load_plugins(gathering, vars(first), ini)
     given, faults = _parse(_parser(prog, gathering, default_config), arguments, gathering)
     gathering.faults += faults
+    is_all_read &= "vpc" in given
     _take_ini(gathering, first.config, ini)
     for name, text in vars(given).items():
         if text is not None and name not in PROGRAM_OPTIONS:
             gathering.raw[name] = f"--{name}", str(text)
     values = _convert(gathering)
     values["check"] = given.check
-    if not values["vpc"] and "vpc" in given:
+    if is_all_read and not values["vpc"]:
         gathering.faults.append("vpc: is needed: --vpc, or vpc in section [vpcrouter]")
     watcher, monitors = _chosen(values)
-    if not gathering.faults:
-        for name in (watcher, *monitors):
+    for name in (watcher, *monitors):
+        if is_all_read and name in gathering.plugins:
             gathering.faults += gathering.plugins[name].check_arguments(values)
     if gathering.faults:
         raise ConfigError(gathering.faults)

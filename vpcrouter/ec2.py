@@ -47,6 +47,8 @@ class Ec2:
         self.vpc = vpc
         try:
             session = boto3.session.Session(region_name=region)
+            if not session.region_name:
+                raise NoRegionError
             # A client each, so that what one learns of throttling does not slow the other.
             self._reads = _client(session, attempts=3)
             self._writes = _client(session, attempts=1)

@@ -20,6 +20,8 @@ FAST_PER_S = 20_000
 """The fast lane's pace; thousands of hosts starting, or failing, at once must not burst."""
 FAST_BURST = 256
 NEVER_S = float("inf")
+ROUNDING = 1e-4
+"""Of a slot; a slot that is due must not be missed by the last bit of a float."""
 
 Outcome = tuple[int, bool | None, float]
 """A probe's serial number; answered, missed, or (None) not sent after all; and when."""
@@ -148,7 +150,7 @@ class Schedule:
         size = len(self._ring)
         if not size:
             return []
-        due = int((now_s - self._round_s) * size / self.timing.interval_s)
+        due = int((now_s - self._round_s) * size / self.timing.interval_s + ROUNDING)
         # After a late turn nobody is probed twice at once.
         self._slots_done = max(self._slots_done, due - size)
         count = min(due - self._slots_done, limit, size)

@@ -151,6 +151,13 @@ BAD = {
 }
 
 
+def wait_refused(daemon: Daemon, why: str) -> None:
+    def refused() -> str:
+        return " ".join(daemon.json("/route_info")["refused_spec"])
+
+    wait_until(lambda: why in refused(), SOON_S, daemon.log)
+
+
 @pytest.mark.usefixtures("hosts")
 def test_a_refused_spec_leaves_the_one_in_force(spec_file: Path, start_daemon: StartDaemon) -> None:
     spec_file.write_text(spec_text(1))
@@ -158,14 +165,10 @@ def test_a_refused_spec_leaves_the_one_in_force(spec_file: Path, start_daemon: S
     daemon.wait_healthy()
     for text, why in BAD.values():
         spec_file.write_text(text)
-        wait_until(
-            lambda why=why: why in " ".join(daemon.json("/route_info")["refused_spec"]),
-            SOON_S,
-            daemon.log,
-        )
+        wait_refused(daemon, why)
         assert daemon.json("/route_spec") == json.loads(spec_text(1))
     spec_file.unlink()
-    wait_until(lambda: "cannot be read" in str(daemon.json("/route_info")), SOON_S, daemon.log)
+    wait_refused(daemon, "cannot be read")
     assert daemon.json("/route_spec") == json.loads(spec_text(1))
     assert daemon.get("/health")[0] == 200, "the spec in force is still being kept"
     spec_file.write_text(spec_text(2))
