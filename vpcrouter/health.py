@@ -133,6 +133,13 @@ class Judge:
         record.hold_from_s = None
         return record.state is not State.FAILED and self._move(host, record, State.UNKNOWN)
 
+    def not_watched(self) -> None:
+        """For some time nothing was probed: failed hosts' recovery begins anew."""
+        for host in self._in[State.FAILED]:
+            record = self._records[host]
+            record.answers = 0
+            record.hold_from_s = None
+
     def state(self, host: str) -> State:
         record = self._records.get(host)
         return State.UNKNOWN if record is None else record.state

@@ -111,15 +111,19 @@ class ProbeLoop:
     def _judge(self) -> None:
         """Judge what came in, and then, only if all of it was read, what did not."""
         self._woken_s = self._clock()
-        drained_s = self._drain()
         late_s = max(self._woken_s - self._wake_s, self._turn_s)
-        if late_s > self._timing.timeout_s:
+        is_late = late_s > self._timing.timeout_s
+        drained_s = self._drain(is_late)
+        if is_late:
             self._forgive(self._woken_s, late_s)
         elif drained_s is not None:
             self._prober.expire(self._schedule.expire(drained_s))
 
-    def _drain(self) -> float | None:
-        """Read all answers; a time by which everything that had come in was read, or None."""
+    def _drain(self, is_late: bool = False) -> float | None:
+        """Read all answers; a time by which everything that had come in was read, or None.
+
+        When we are late ourselves, so may the whole machine have been: every answer counts.
+        """
         started_s = self._clock()
         for _ in range(MAX_READS):
             outcomes = self._prober.collect()
@@ -128,7 +132,7 @@ class ProbeLoop:
                 self._prober.revive(self._schedule.take_revived())
                 return started_s
             if outcomes:
-                self._schedule.collected(outcomes, self._clock())
+                self._schedule.collected(outcomes, self._clock(), is_late)
         return None
 
     def _forgive(self, now_s: float, late_s: float) -> None:

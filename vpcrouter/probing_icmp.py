@@ -240,7 +240,7 @@ class EchoProber:
     def set_hosts(self, hosts: Sequence[str]) -> None:
         self._routes = {host: self._route(host) for host in hosts}
         self._silent &= self._routes.keys()
-        _warn_of_small_neighbour_table(len(hosts))
+        warn_of_small_neighbour_table(len(hosts))
 
     def _route(self, host: str) -> tuple[bytes, bytes]:
         packed = socket.inet_aton(host)
@@ -324,7 +324,8 @@ class EchoProber:
         """A late reply is known by its serial; there is nothing to let go."""
 
 
-def _warn_of_small_neighbour_table(hosts: int) -> None:
+def warn_of_small_neighbour_table(hosts: int) -> None:
+    """Log it where so many neighbours would push each other out."""
     try:
         limit = int(NEIGHBOURS.read_text(encoding="ascii"))
     except (OSError, ValueError):

@@ -193,9 +193,12 @@ class Schedule:
 
     # Judging
 
-    def collected(self, outcomes: Iterable[Outcome], now_s: float) -> None:
-        """Judge probes by what the prober knows of them; `now_s` is not before any of it."""
-        surely_in_time = self._first_within(now_s)
+    def collected(self, outcomes: Iterable[Outcome], now_s: float, lenient: bool = False) -> None:
+        """Judge probes by what the prober knows of them; `now_s` is not before any of it.
+
+        An answer later than the time-out is a miss, unless `lenient`.
+        """
+        surely_in_time = 0 if lenient else self._first_within(now_s)
         take_pending = self._pending.pop
         steady = self.judge.steady
         for serial, was_answered, at_s in outcomes:
@@ -238,6 +241,7 @@ class Schedule:
         self._batches.clear()
         for fast in self._fast.values():
             fast.serials.clear()
+        self.judge.not_watched()
         self._begin_round(now_s)
         return forgiven
 

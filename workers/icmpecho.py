@@ -24,6 +24,10 @@ class IcmpEcho(Monitor):
         return probe_options(PREFIX)
 
     @classmethod
+    def interval_s(cls, values: Values) -> float:
+        return float(values[f"{PREFIX}_interval"])
+
+    @classmethod
     def check_arguments(cls, values: Values) -> Iterable[str]:
         return check_probe_options(PREFIX, values)
 

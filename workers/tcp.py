@@ -156,6 +156,10 @@ class Tcp(Monitor):
         yield from probe_options(PREFIX)
 
     @classmethod
+    def interval_s(cls, values: Values) -> float:
+        return float(values[f"{PREFIX}_interval"])
+
+    @classmethod
     def check_arguments(cls, values: Values) -> Iterable[str]:
         return check_probe_options(PREFIX, values)
 

@@ -1,0 +1,127 @@
+"""Two network namespaces joined by a veth pair: the monitor's, and the hosts'."""
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyroute2 import IPRoute, NetlinkError, netns
+
+ROUTER = "10.77.0.1"
+HOSTS_SIDE = "10.77.0.2"
+PREFIX = 20
+
+
+class Net:
+    """The link is 10.77.0.0/20; behind the hosts' end lies 198.18.0.0/15."""
+
+    def __init__(self) -> None:
+        tag = uuid.uuid4().hex[:8]
+        self.near, self.far = f"vpcr-near-{tag}", f"vpcr-far-{tag}"
+        netns.create(self.near)
+        try:
+            netns.create(self.far)
+            self._build()
+        except BaseException:
+            self.remove()
+            raise
+
+    def _build(self) -> None:
+        with IPRoute(netns=self.near) as near, IPRoute(netns=self.far) as far:
+            near.link("add", ifname="v0", kind="veth", peer={"ifname": "v1", "net_ns_fd": self.far})
+            for ip, name, address in ((near, "v0", ROUTER), (far, "v1", HOSTS_SIDE)):
+                for each in ("lo", name):
+                    ip.link("set", index=ip.link_lookup(ifname=each)[0], state="up")
+                index = ip.link_lookup(ifname=name)[0]
+                ip.addr("add", index=index, address=address, prefixlen=PREFIX)
+        self.add_gateway()
+        self._any_ip("add")
+
+    def remove(self) -> None:
+        for name in (self.near, self.far):
+            with contextlib.suppress(OSError):
+                netns.remove(name)
+
+    def add_gateway(self) -> None:
+        with IPRoute(netns=self.near) as near:
+            near.route("add", dst="198.18.0.0/15", gateway=HOSTS_SIDE)
+
+    def _any_ip(self, command: str) -> None:
+        """Let the hosts' side answer for all of 198.18.0.0/15, or no longer."""
+        with IPRoute(netns=self.far) as far:
+            lo = far.link_lookup(ifname="lo")[0]
+            far.route(command, dst="198.18.0.0/15", oif=lo, type="local", table=255, scope=254)
+
+    def kill_any_ip(self) -> None:
+        self._any_ip("del")
+
+    def blackhole(self) -> None:
+        """Let the hosts' side drop what comes for 198.18.0.0/15, without a word."""
+        self.kill_any_ip()
+        with IPRoute(netns=self.far) as far:
+            far.route("add", dst="198.18.0.0/15", type="blackhole")
+
+    def address(self, command: str, *addresses: str) -> None:
+        """`add` or `del` hosts on the link itself."""
+        with IPRoute(netns=self.far) as far:
+            index = far.link_lookup(ifname="v1")[0]
+            for address in addresses:
+                far.addr(command, index=index, address=address, prefixlen=PREFIX)
+
+    def uplink(self, state: str) -> None:
+        """Set the monitor's own end of the link `up` or `down`."""
+        with IPRoute(netns=self.near) as near:
+            near.link("set", index=near.link_lookup(ifname="v0")[0], state=state)
+
+    @contextlib.contextmanager
+    def inside_far(self) -> Iterator[None]:
+        netns.pushns(self.far)
+        try:
+            yield
+        finally:
+            netns.popns()
+
+    @contextlib.contextmanager
+    def inside_near(self) -> Iterator[None]:
+        netns.pushns(self.near)
+        try:
+            yield
+        finally:
+            netns.popns()
+
+    def be_silent(self, silent: bool) -> None:
+        """Let all hosts drop echo requests."""
+        with self.inside_far():
+            Path("/proc/sys/net/ipv4/icmp_echo_ignore_all").write_text(str(int(silent)))
+
+    def echoes(self) -> tuple[int, int]:
+        """How many echo requests the hosts' side got, and how many replies it gave."""
+        with self.inside_far():
+            lines = Path("/proc/thread-self/net/snmp").read_text().splitlines()
+        names, counts = (line.split() for line in lines if line.startswith("Icmp:"))
+        values = dict(zip(names, counts, strict=True))
+        return int(values["InEchos"]), int(values["OutEchoReps"])
+
+
+def _cannot(why: str) -> None:
+    """Skip, except where the tests must all run."""
+    if os.environ.get("CI"):
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+@pytest.fixture
+def net() -> Iterator[Net]:
+    if os.geteuid() != 0:
+        _cannot("needs root: network namespaces and raw sockets")
+    try:
+        made = Net()
+    except (OSError, NetlinkError) as error:
+        _cannot(f"no network namespaces here: {error}")
+        return
+    try:
+        yield made
+    finally:
+        made.remove()

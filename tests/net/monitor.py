@@ -1,0 +1,136 @@
+"""A monitor's real worker process, in a network namespace if one is named."""
+
+import contextlib
+import os
+import selectors
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from typing import Any, Self
+
+from pyroute2 import netns
+
+from vpcrouter.channel import Channel, spawn_context
+from vpcrouter.messages import Envelope, HealthReport, HostList, Message
+from vpcrouter.options import general_options
+from vpcrouter.plugins import MONITORS, Plugin, Registry
+from vpcrouter.worker import Start, main
+
+STOP_S = 5.0
+
+
+def enter(namespace: str | None, uid: int | None, start: Start) -> None:
+    """The process: go where it shall be, be who it shall be, then work."""
+    if namespace is not None:
+        netns.setns(namespace)
+    if uid is not None:
+        start.ref.load()
+        os.setuid(uid)
+    main(start)
+
+
+class MonitorProcess:
+    """What the supervisor is to a monitor. Keeps every report with the time it came."""
+
+    def __init__(
+        self,
+        name: str,
+        namespace: str | None = None,
+        uid: int | None = None,
+        **options: Any,
+    ) -> None:
+        ref = Registry.of(MONITORS).find(name)
+        plugin = ref.load()
+        assert issubclass(plugin, Plugin)
+        own = {option.name: option.default for option in plugin.add_arguments()}
+        assert options.keys() <= own.keys()
+        self._state = tempfile.TemporaryDirectory()
+        general = {option.name: option.default for option in general_options()}
+        values = general | own | options | {"verbose": True, "state_dir": self._state.name}
+        assert not list(plugin.check_arguments(values))
+        self.reports: list[tuple[float, HealthReport]] = []
+        self._sequence = 0
+        inbox, outbox = Channel(), Channel()
+        start = Start(name, 1, ref, values, inbox, outbox, None, os.getpid())
+        self.process: BaseProcess = spawn_context().Process(
+            target=enter, args=(namespace, uid, start)
+        )
+        self.process.start()
+        self._to = inbox.producer()
+        self._from = outbox.consumer()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._from, selectors.EVENT_READ)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.signal(signal.SIGCONT)
+            self.process.terminate()
+        self.process.join(STOP_S)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join(STOP_S)
+        self.exitcode = self.process.exitcode
+        self._selector.close()
+        self._to.close()
+        self._from._reader.close()
+        self.process.close()
+        self._state.cleanup()
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process.pid is not None and self.process.exitcode is None:
+            os.kill(self.process.pid, number)
+
+    def tell(self, message: Message, worker: str = "reconciler") -> None:
+        self._sequence += 1
+        self._to.put(Envelope(worker, 1, self._sequence, time.monotonic(), message))
+
+    def use(self, *hosts: str) -> None:
+        self.tell(HostList(hosts))
+
+    @property
+    def last(self) -> HealthReport:
+        return self.reports[-1][1] if self.reports else HealthReport("none")
+
+    def watch(
+        self, seconds: float, until: Callable[[HealthReport], bool] = lambda _report: False
+    ) -> bool:
+        """Read reports for so long, or until one of them, or the last one, is as wanted."""
+        deadline_s = time.monotonic() + seconds
+        while not until(self.last):
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0 or self._from.ended:
+                return False
+            if self._selector.select(left_s):
+                self._read(until)
+        return True
+
+    def _read(self, until: Callable[[HealthReport], bool]) -> None:
+        for envelope in self._from.get_all():
+            if isinstance(envelope.message, HealthReport):
+                self.reports.append((envelope.sent_s, envelope.message))
+                if until(envelope.message):
+                    return
+
+    def expect(self, what: str, until: Callable[[HealthReport], bool], seconds: float) -> float:
+        """Fail, naming `what`, unless such a report comes; when it was sent."""
+        assert self.watch(seconds, until), f"not {what} within {seconds:g} s; last: {self.last}"
+        return self.reports[-1][0] if self.reports else time.monotonic()
+
+    def ever_failed(self) -> frozenset[str]:
+        return frozenset[str]().union(*(report.failed for _, report in self.reports))
+
+    def ever_unhealthy(self, hosts: frozenset[str]) -> frozenset[str]:
+        """Which of `hosts` were not healthy at some time after all of them had been."""
+        lost: frozenset[str] = frozenset()
+        were_healthy = False
+        for _, report in self.reports:
+            were_healthy = were_healthy or hosts <= report.healthy
+            if were_healthy:
+                lost |= hosts - report.healthy
+        assert were_healthy, "never all healthy"
+        return lost

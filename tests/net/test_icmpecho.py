@@ -1,0 +1,228 @@
+"""The icmpecho monitor against real kernels' echo replies."""
+
+import signal
+import statistics
+import time
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.net.conftest import HOSTS_SIDE, Net
+from tests.net.monitor import MonitorProcess
+from tests.waiting import wait_until
+from vpcrouter import probing_icmp
+from vpcrouter.errors import EX_CONFIG
+from vpcrouter.messages import HealthReport
+from vpcrouter.probing_icmp import EchoProber
+
+START_S = 15.0
+QUICK = {"icmp_check_interval": 0.3, "icmp_check_timeout": 0.2}
+HOLD_S = 3.0
+A, B = "10.77.1.1", "10.77.1.2"
+
+
+def icmp(net: Net, **options: Any) -> MonitorProcess:
+    return MonitorProcess("icmpecho", net.near, **(QUICK | options))
+
+
+def any_ip(count: int) -> tuple[str, ...]:
+    return tuple(f"198.18.{i >> 8}.{i & 255}" for i in range(1, count + 1))
+
+
+def test_an_address_taken_away_fails_and_comes_back_after_the_hold(net: Net) -> None:
+    net.address("add", A, B)
+    with icmp(net) as monitor:
+        monitor.use(A, B)
+        monitor.expect("healthy", lambda r: r.healthy == {A, B}, START_S)
+        net.address("del", B)
+        died_s = time.monotonic()
+        failed_s = monitor.expect("failed", lambda r: B in r.failed, 5.0)
+        assert failed_s - died_s < 2.0
+        assert died_s < monitor.last.changed_s[B] <= failed_s
+        net.address("add", B)
+        back_s = monitor.expect("back", lambda r: B in r.healthy, HOLD_S + 10.0)
+        assert back_s - failed_s >= HOLD_S
+        assert monitor.ever_failed() == {B}
+        assert not monitor.ever_unhealthy(frozenset({A}))
+
+
+def test_hosts_that_drop_packets_fail(net: Net) -> None:
+    with icmp(net) as monitor:
+        monitor.use(*any_ip(10))
+        monitor.expect("healthy", lambda r: len(r.healthy) == 10, START_S)
+        net.be_silent(True)
+        monitor.expect("failed", lambda r: r.failed == set(any_ip(10)), 5.0)
+
+
+def test_hosts_that_never_answered_fail_too(net: Net) -> None:
+    with icmp(net) as monitor:
+        monitor.use(HOSTS_SIDE, A)
+        monitor.expect("judged", lambda r: r.healthy == {HOSTS_SIDE} and r.failed == {A}, START_S)
+
+
+def test_lost_packets_below_the_limit_fail_nothing(net: Net) -> None:
+    patient = {"icmp_check_fall": 6, "icmp_check_fastinter": 0.3}
+    with icmp(net, **patient) as monitor:
+        monitor.use(*any_ip(5))
+        monitor.expect("healthy", lambda r: len(r.healthy) == 5, START_S)
+        for _ in range(2):
+            asked_before, answered_before = net.echoes()
+            net.be_silent(True)
+            monitor.watch(0.5)
+            net.be_silent(False)
+            monitor.watch(1.0)
+            asked, answered = net.echoes()
+            assert answered - answered_before < asked - asked_before, "no packet was lost"
+        assert not monitor.ever_unhealthy(frozenset(any_ip(5)))
+
+
+def test_our_own_uplink_down_fails_nothing(net: Net) -> None:
+    with icmp(net) as monitor:
+        monitor.use(*any_ip(20))
+        monitor.expect("healthy", lambda r: len(r.healthy) == 20, START_S)
+        net.uplink("down")
+        monitor.expect("unknown", lambda r: not r.healthy, 5.0)
+        monitor.watch(1.5)
+        net.uplink("up")
+        net.add_gateway()
+        monitor.expect("healthy again", lambda r: len(r.healthy) == 20, 10.0)
+        assert not monitor.ever_failed()
+
+
+def test_a_stopped_monitor_fails_nothing(net: Net) -> None:
+    with icmp(net) as monitor:
+        monitor.use(*any_ip(200))
+        monitor.expect("healthy", lambda r: len(r.healthy) == 200, START_S)
+        for _ in range(3):
+            monitor.signal(signal.SIGSTOP)
+            monitor.watch(0.7)
+            monitor.signal(signal.SIGCONT)
+            monitor.watch(0.5)
+        assert not monitor.ever_unhealthy(frozenset(any_ip(200)))
+
+
+def test_two_thousand_hosts_and_none_falsely_failed(net: Net) -> None:
+    with icmp(net) as monitor:
+        monitor.use(*any_ip(2000))
+        monitor.expect("healthy", lambda r: len(r.healthy) == 2000, START_S)
+        monitor.watch(5.0)
+        assert not monitor.ever_unhealthy(frozenset(any_ip(2000)))
+        asked, answered = net.echoes()
+        assert answered == asked > 2000 * 5 / 0.3
+
+
+def test_dead_neighbours_do_not_starve_live_hosts(net: Net) -> None:
+    live = tuple(f"10.77.2.{i}" for i in range(1, 21))
+    dead = tuple(f"10.77.{3 + i // 250}.{1 + i % 250}" for i in range(300))
+    net.address("add", *live)
+    options = {"icmp_check_interval": 0.2, "icmp_check_timeout": 0.15}
+    with icmp(net, **options) as monitor:
+        monitor.use(*live, *dead)
+        monitor.expect(
+            "judged", lambda r: r.healthy == set(live) and r.failed == set(dead), START_S
+        )
+        monitor.watch(6.0)
+        assert not monitor.ever_unhealthy(frozenset(live))
+
+
+def test_a_new_generation_keeps_what_had_failed(net: Net) -> None:
+    with icmp(net) as monitor:
+        failed = HealthReport("icmpecho", failed=frozenset({any_ip(2)[1]}))
+        monitor.tell(failed, worker="icmpecho")
+        monitor.use(*any_ip(2))
+        seen_s = monitor.expect("healthy", lambda r: bool(r.healthy), START_S)
+        assert monitor.last.failed == {any_ip(2)[1]}
+        back_s = monitor.expect("both", lambda r: len(r.healthy) == 2, HOLD_S + 10.0)
+        assert back_s - seen_s >= HOLD_S - 0.3
+
+
+def test_silent_deaths_are_found_in_time(net: Net) -> None:
+    """At an interval of 1 s: the median within 1.6 s, nothing later than the worst case."""
+    hosts = any_ip(200)
+    with MonitorProcess("icmpecho", net.near, icmp_check_interval=1.0) as monitor:
+        monitor.use(*hosts)
+        monitor.expect("healthy", lambda r: len(r.healthy) == 200, START_S)
+        monitor.watch(1.5)  # their turns are spread over the interval by then
+        net.kill_any_ip()
+        died_s = time.monotonic()
+        monitor.expect("failed", lambda r: len(r.failed) == 200, 10.0)
+        took_s = [at_s - died_s for at_s in monitor.last.changed_s.values()]
+        print(f"median {statistics.median(took_s):.3f} s, max {max(took_s):.3f} s")  # noqa: T201
+        assert statistics.median(took_s) <= 1.6
+        assert max(took_s) <= 1.9 + 0.5
+
+
+def test_without_the_right_to_a_raw_socket_it_is_a_matter_of_settings(
+    net: Net, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with MonitorProcess("icmpecho", net.near, uid=65_534) as monitor:
+        monitor.process.join(START_S)
+        assert monitor.process.exitcode == EX_CONFIG
+    said = capfd.readouterr().err
+    for way in ("CAP_NET_RAW", "AmbientCapabilities", "setcap", "--health tcp"):
+        assert way in said
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_both_ways_to_send_and_receive(net: Net, fast: bool) -> None:
+    hosts = [*any_ip(300), A]
+    net.address("add", "10.77.1.9")
+    with net.inside_near():
+        prober = EchoProber(fast=fast)
+    try:
+        prober.set_hosts(hosts)
+        began_s = time.monotonic()
+        assert not prober.send(hosts, 70_000)
+        seen: dict[int, float] = {}
+        while len(seen) < 300 and time.monotonic() < began_s + 10:
+            for serial, answered, at_s in prober.collect() or ():
+                assert answered
+                seen[serial] = at_s
+        assert set(seen) == set(range(70_000, 70_300))
+        assert all(began_s - 0.05 <= at_s <= time.monotonic() for at_s in seen.values())
+        prober.expire([(70_300, A), (70_000, hosts[0])])
+        assert not prober.send([hosts[0], A, hosts[1]], 80_000)
+        seen.clear()
+        while len(seen) < 2 and time.monotonic() < began_s + 10:
+            seen |= {serial: at_s for serial, _, at_s in prober.collect() or ()}
+        assert set(seen) == {80_000, 80_002}
+        net.uplink("down")
+        assert sorted(prober.send(hosts[:200], 90_000)) == list(range(200))
+        assert prober.trouble == "ENETUNREACH"
+    finally:
+        prober.close()
+
+
+def test_it_does_without_the_kernels_filter(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing_icmp, "SO_ATTACH_FILTER", 0x7FFF)
+    with net.inside_near(), capture_logs() as logs:
+        prober, other = EchoProber(), EchoProber()
+    assert "no kernel filter on the ICMP socket" in {log["event"] for log in logs}
+    try:
+        for each, first in ((prober, 100), (other, 200)):
+            each.set_hosts([HOSTS_SIDE])
+            assert not each.send([HOSTS_SIDE], first)
+        outcomes = wait_until(prober.collect, 5.0, "answered")
+        assert [serial for serial, _, _ in outcomes or ()] == [100]
+    finally:
+        prober.close()
+        other.close()
+
+
+def test_answers_are_timed_by_the_kernel(net: Net) -> None:
+    """However late they are read."""
+    with net.inside_near():
+        prober = EchoProber()
+    try:
+        prober.set_hosts([HOSTS_SIDE])
+        for first in (1, 2):  # the first reading learns how wall and monotonic clock stand
+            prober.send([HOSTS_SIDE], first)
+            sent_s = time.monotonic()
+            time.sleep(0.3)  # the lateness itself
+            late = prober.collect()
+            prober.collect()
+        assert late
+        assert sent_s - 0.05 < late[0][2] < sent_s + 0.1
+    finally:
+        prober.close()

@@ -1,0 +1,54 @@
+"""The tcp monitor where packets can be lost, which loopback does not do."""
+
+import socket
+import statistics
+import time
+from typing import Any
+
+from tests.net.conftest import Net
+from tests.net.monitor import MonitorProcess
+
+START_S = 15.0
+PORT = 9022
+QUICK: dict[str, Any] = {
+    "tcp_check_port": PORT,
+    "tcp_check_interval": 0.3,
+    "tcp_check_timeout": 0.2,
+}
+HOSTS = tuple(f"198.18.0.{i}" for i in range(1, 101))
+
+
+def listen(net: Net) -> socket.socket:
+    with net.inside_far():
+        return socket.create_server(("", PORT), backlog=4096)
+
+
+def test_silent_hosts_fail_in_time(net: Net) -> None:
+    """At an interval of 1 s, packets dropped on their way."""
+    with (
+        listen(net),
+        MonitorProcess("tcp", net.near, tcp_check_port=PORT, tcp_check_interval=1.0) as m,
+    ):
+        m.use(*HOSTS)
+        m.expect("healthy", lambda r: len(r.healthy) == 100, START_S)
+        m.watch(1.5)
+        net.blackhole()
+        died_s = time.monotonic()
+        m.expect("failed", lambda r: len(r.failed) == 100, 10.0)
+        took_s = [at_s - died_s for at_s in m.last.changed_s.values()]
+        print(f"median {statistics.median(took_s):.3f} s, max {max(took_s):.3f} s")  # noqa: T201
+        assert statistics.median(took_s) <= 1.6
+        assert max(took_s) <= 1.9 + 0.5
+
+
+def test_our_own_uplink_down_fails_nothing(net: Net) -> None:
+    with listen(net), MonitorProcess("tcp", net.near, **QUICK) as monitor:
+        monitor.use(*HOSTS)
+        monitor.expect("healthy", lambda r: len(r.healthy) == 100, START_S)
+        net.uplink("down")
+        monitor.expect("unknown", lambda r: not r.healthy, 5.0)
+        monitor.watch(1.5)
+        net.uplink("up")
+        net.add_gateway()
+        monitor.expect("healthy again", lambda r: len(r.healthy) == 100, 10.0)
+        assert not monitor.ever_failed()
