@@ -81,6 +81,7 @@ class EmbeddedEc2:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._stderr,
+            process_group=0,  # the terminal's Ctrl-C is for its user, who ends it last
         )
         line = self._first_line(self._process)
         if not line.startswith("listening "):

@@ -1,0 +1,1 @@
+"""A failover without AWS: `python -m examples.demo [--once]`."""

@@ -1,0 +1,53 @@
+"""Ending at any moment: signals only leave a note, and every wait sees it."""
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class StoppedError(Exception):
+    """A signal asks the demo to end."""
+
+
+class Stop:
+    """Whether the demo is asked to end. Owned by the main thread."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def catch_signals(self) -> None:
+        signal.signal(signal.SIGINT, self._on_signal)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # not under nohup
+            signal.signal(signal.SIGHUP, self._on_signal)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.signal = number
+        os.eventfd_write(self._fd, 1)
+
+    def check(self) -> None:
+        """Raises StoppedError after a signal."""
+        if self.signal:
+            raise StoppedError
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass. Raises StoppedError on a signal."""
+        select.select([self._fd], [], [], seconds)
+        self.check()
+
+    def poll(self, look: Callable[[], T], limit_s: float, every_s: float = 0.02) -> T:
+        """The first truthy answer of `look`, or the last one after `limit_s`."""
+        deadline_s = time.monotonic() + limit_s
+        while True:
+            self.check()
+            answer = look()
+            if answer or time.monotonic() >= deadline_s:
+                return answer
+            self.wait(every_s)

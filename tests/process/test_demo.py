@@ -1,0 +1,139 @@
+"""`python -m examples.demo`, as `make demo` runs it."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.aws.client import ROOT
+from tests.waiting import wait_until
+
+MARK = "VPCROUTER_TEST_MARK"
+STAGES = ("died", "detected", "decided", "replaced", "seen", "verified")
+
+
+class DemoRun:
+    """The demo in a process of its own, with a temporary folder of its own."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.folder = folder
+        self._mark = uuid.uuid4().hex
+        self._out_path = folder.with_name("out")
+        env = {**os.environ, "TMPDIR": str(folder), MARK: self._mark, "AWS_PROFILE": "nobodys"}
+        with self._out_path.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "examples.demo", *arguments],
+                cwd=ROOT,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def output(self) -> str:
+        return self._out_path.read_text(encoding="utf-8")
+
+    def wait_output(self, pattern: str, timeout_s: float = 30.0) -> re.Match[str]:
+        found = wait_until(
+            lambda: re.search(pattern, self.output, re.MULTILINE),
+            timeout_s,
+            lambda: f"{pattern!r}:\n{self.output}",
+        )
+        assert found is not None
+        return found
+
+    def processes(self) -> list[str]:
+        """The command lines of all processes that came of this run."""
+        found: list[str] = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if f"{MARK}={self._mark}".encode() in (entry / "environ").read_bytes():
+                    found.append((entry / "cmdline").read_text().replace("\0", " "))
+        return found
+
+    def assert_nothing_is_left(self) -> None:
+        assert self.processes() == []
+        assert list(self.folder.iterdir()) == []
+
+
+@contextlib.contextmanager
+def demo(folder: Path, *arguments: str) -> Iterator[DemoRun]:
+    folder.mkdir()
+    run = DemoRun(folder, *arguments)
+    try:
+        yield run
+    finally:
+        if run.process.poll() is None:
+            run.process.kill()
+            run.process.wait()
+
+
+def test_once_shows_every_stage_and_ends_by_itself(tmp_path: Path) -> None:
+    with demo(tmp_path / "t", "--once") as run:
+        assert run.process.wait(45) == 0, run.output
+        times = [
+            [
+                float(at)
+                for at in re.findall(rf"^ +(\d+\.\d+) s +{stage} ", run.output, re.MULTILINE)
+            ]
+            for stage in STAGES
+        ]
+        died, detected, decided, replaced, _, verified = times
+        assert len(replaced) in (3, 6), "one route or two, in three tables"
+        assert died == [0.0]
+        assert died < detected <= decided <= [min(replaced)]
+        assert max(replaced) <= verified[0] < 10
+        assert "\033" not in run.output
+        run.assert_nothing_is_left()
+
+
+def test_what_changes_is_told_until_ctrl_c_removes_everything(tmp_path: Path) -> None:
+    with demo(tmp_path / "t") as run:
+        pid, host, cidr = run.wait_output(r"^ +kill (\d+) +(\S+) +zone . +(\S+)$").groups()
+        path = Path(run.wait_output(r"^ +edit +(\S+)")[1])
+        run.wait_output("bring a dead host back")
+        assert any("vpcrouterd" in command for command in run.processes())
+        os.kill(int(pid), signal.SIGTERM)
+        run.wait_output(rf"{cidr} in 3 route tables: {host} -> 127")
+        path.write_text("{", encoding="utf-8")
+        run.wait_output("route spec refused: bad JSON")
+        run.process.send_signal(signal.SIGINT)
+        assert run.process.wait(10) == 0, run.output
+        run.assert_nothing_is_left()
+
+
+@pytest.mark.parametrize(
+    ("number", "moment"),
+    [
+        (signal.SIGINT, "No AWS"),
+        (signal.SIGTERM, "VPC +vpc-"),
+        (signal.SIGINT, "Host .* dies"),
+    ],
+)
+def test_a_signal_before_the_failover_removes_everything(
+    tmp_path: Path, number: signal.Signals, moment: str
+) -> None:
+    with demo(tmp_path / "t") as run:
+        run.wait_output(moment)
+        run.process.send_signal(number)
+        assert run.process.wait(15) == 128 + number, run.output
+        assert "Traceback" not in run.output
+        run.assert_nothing_is_left()
+
+
+def test_a_killed_daemon_is_told(tmp_path: Path) -> None:
+    with demo(tmp_path / "t") as run:
+        pid = run.wait_output(r"vpcrouterd, pid (\d+)")[1]
+        run.wait_output("bring a dead host back")
+        os.kill(int(pid), signal.SIGTERM)
+        assert run.process.wait(15) == 1
+        run.wait_output(r"vpcrouterd has ended with status 0; the end of its log:\n.*timestamp=")
+        run.assert_nothing_is_left()
