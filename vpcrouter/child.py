@@ -2,7 +2,6 @@
 
 import os
 import random
-import signal
 import socket
 import time
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 from vpcrouter.channel import Channel, Consumer, Producer, spawn_context
 from vpcrouter.errors import ChannelError
-from vpcrouter.lifecycle import LifePolicy, Lifecycle, State
+from vpcrouter.lifecycle import Lifecycle, LifePolicy, State
 from vpcrouter.messages import Envelope, WorkerStatus
 from vpcrouter.plugins import PluginRef
 from vpcrouter.worker import Start, main
@@ -34,7 +33,7 @@ class Child:
         self.role = role
         self.life = Lifecycle(policy, random.Random())  # noqa: S311 - jitter
         self.info: Mapping[str, Any] = {}
-        self.started_at = 0.0
+        self.started_at = self.ended_at = 0.0
         self.process: BaseProcess | None = None
         self.outgoing: Producer | None = None
         self.incoming: Consumer | None = None
@@ -66,7 +65,7 @@ class Child:
     def pid(self) -> int | None:
         return self.process.pid if self.process else None
 
-    def send_signal(self, number: signal.Signals) -> None:
+    def send_signal(self, number: int) -> None:
         """Signal the process; it is ours and unreaped, so the id can't be another's."""
         if self.process is not None and self.process.pid and self.process.exitcode is None:
             os.kill(self.process.pid, number)
@@ -108,6 +107,7 @@ class Child:
             if end is not None:
                 end.close()
         self.outgoing = self.incoming = None
+        self.ended_at = time.time()
         self.life.exited(now_s, status)
         return True
 
@@ -121,6 +121,9 @@ class Child:
             self.started_at,
             self.info,
             self.life.last_exit,
+            self.life.exit_status,
+            self.ended_at,
+            self.life.spawn_error,
         )
 
 

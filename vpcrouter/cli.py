@@ -5,12 +5,12 @@ import sys
 import time
 from collections.abc import Sequence
 
-from vpcrouter import __version__, config
+from vpcrouter import __version__, config, control_socket
 from vpcrouter import log as logs
 from vpcrouter.child import Child
 from vpcrouter.errors import ConfigError, UnavailableError, VpcRouterError
 from vpcrouter.lifecycle import LifePolicy
-from vpcrouter.messages import API, MONITOR, RECONCILER, WATCHER
+from vpcrouter.messages import API, CONTROL, MONITOR, RECONCILER, WATCHER
 from vpcrouter.plugins import WORKERS, Registry
 from vpcrouter.supervisor import Supervisor
 
@@ -46,21 +46,37 @@ def _main(prog: str, arguments: Sequence[str], default_config: str | None) -> in
 def _run(settings: config.Settings) -> int:
     values = {**settings.values, "started_at": time.time()}
     try:
-        logs.set_up(values["logfile"], values["verbose"], "supervisor")
+        logs.set_up(values["logfile"], values["verbose"], logs.SUPERVISOR, values["state_dir"])
     except OSError as error:
         raise ConfigError([f"logfile: {values['logfile']}: {error.strerror}"]) from None
-    listener = _listen(values["address"], values["port"])
-    policy = LifePolicy(silence_limit_s=values["silence_limit"])
+    with control_socket.listening(values["control_socket"]) as control:
+        listener = _listen(values["address"], values["port"])
+        children = _children(settings, listener, control)
+        where = "http://{}:{}/".format(*listener.getsockname()[:2])
+        log.info("starting", version=__version__, vpc=values["vpc"], api=where)
+        try:
+            return Supervisor(children, values).run()
+        finally:
+            logs.finish()
+
+
+def _children(
+    settings: config.Settings, listener: socket.socket, control: socket.socket
+) -> list[Child]:
+    """The workers, in the order in which they are started."""
+    policy = LifePolicy(silence_limit_s=settings.values["silence_limit"])
     workers = Registry.of(WORKERS)
-    children = [
+    watcher, monitors = settings.watcher, settings.monitors
+    watcher_name = watcher.name if watcher else ""
+    if watcher_name in {ref.name for ref in monitors}:
+        watcher_name += "-watcher"
+    return [
         Child("reconciler", RECONCILER, workers.find("reconciler"), policy),
-        Child(settings.watcher.name, WATCHER, settings.watcher, policy),
-        *(Child(ref.name, MONITOR, ref, policy) for ref in settings.monitors),
+        *([Child(watcher_name, WATCHER, watcher, policy)] if watcher else []),
+        *(Child(ref.name, MONITOR, ref, policy) for ref in monitors),
         Child("api", API, workers.find("api"), policy, listener),
+        Child("control", CONTROL, workers.find("control"), policy, control),
     ]
-    address, port = listener.getsockname()[:2]
-    log.info("starting", version=__version__, vpc=values["vpc"], api=f"http://{address}:{port}/")
-    return Supervisor(children, values).run()
 
 
 def _listen(address: str, port: int) -> socket.socket:

@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 from vpcrouter import __version__
 from vpcrouter.errors import ConfigError, PluginError
-from vpcrouter.options import GENERAL, Option, general_options
+from vpcrouter.metadata import NEEDED, Metadata
+from vpcrouter.options import GENERAL, Option, general_options, multi_options
 from vpcrouter.plugins import (
     MONITORS,
     WATCHERS,
@@ -22,8 +23,14 @@ from vpcrouter.plugins import (
 )
 
 PROGRAM_OPTIONS = frozenset({"config", "check"})
-TAKEN = PROGRAM_OPTIONS | {"help", "version", "monitors", "shown", "started_at", "-h"}
+TAKEN = PROGRAM_OPTIONS | {"help", "version", "monitors", "shown", "hold_s", "started_at", "-h"}
 """What no plugin's option or flag can be called."""
+HTTP = "http"
+"""The mode in which the API takes the route specs: there is no watcher."""
+MULTI = "multi"
+"""The health that is several monitors."""
+HOLD_INTERVALS = 10
+HOLD_INTERVALS_OF_SEVERAL = 20
 
 
 @dataclass(frozen=True)
@@ -31,12 +38,30 @@ class Settings:
     """Checked settings: every option's value by name, and the plugins they choose.
 
     Beside the options, `values` has `check` (only check, don't run), `monitors` (the names of
-    those chosen) and `shown` (the options that count in this run).
+    those chosen), `hold_s` (so many seconds without a failure make a failed host healthy) and
+    `shown` (the options that count in this run). Without a watcher, the API takes route specs.
     """
 
     values: Mapping[str, Any]
-    watcher: PluginRef
+    watcher: PluginRef | None
     monitors: tuple[PluginRef, ...]
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The plugins of this run."""
+
+    watcher: type[Watcher] | None
+    monitors: tuple[type[Monitor], ...]
+
+    @property
+    def plugins(self) -> tuple[type[Plugin], ...]:
+        return (*self.monitors, *((self.watcher,) if self.watcher else ()))
+
+    def hold_s(self, values: Mapping[str, Any]) -> float:
+        """It takes longer to trust a host again when several monitors look at it."""
+        intervals = HOLD_INTERVALS_OF_SEVERAL if values["health"] == MULTI else HOLD_INTERVALS
+        return intervals * max(monitor.interval_s(values) for monitor in self.monitors)
 
 
 @dataclass
@@ -44,8 +69,7 @@ class _Gathering:
     """Settings on their way: raw text with its source, and all faults found so far."""
 
     options: dict[str, tuple[str, Option]] = field(default_factory=dict)
-    plugins: dict[str, type[Plugin]] = field(default_factory=dict)
-    refs: dict[str, PluginRef] = field(default_factory=dict)
+    plugins: dict[tuple[str, str], type[Plugin]] = field(default_factory=dict)
     raw: dict[str, tuple[str, str]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
@@ -58,22 +82,24 @@ class _Gathering:
             else:
                 self.options[option.name] = section, option
 
-    def load(self, registry: Registry, name: str, source: str) -> None:
+    def load(self, registry: Registry, name: str, source: str) -> type[Plugin] | None:
         """Load a plugin and declare its options, once."""
+        key = registry.group, name
+        if key in self.plugins:
+            return self.plugins[key]
         try:
             ref = registry.find(name)
-            if name in self.plugins:
-                return
             plugin = ref.load()
         except PluginError as error:
             self.faults.append(f"{source}: {error}")
-            return
+            return None
         kind = {WATCHERS: Watcher, MONITORS: Monitor}[registry.group]
-        if not issubclass(plugin, kind):
+        if not (issubclass(plugin, Plugin) and issubclass(plugin, kind)):
             self.faults.append(f"{source}: {ref.target} is no {kind.__name__.lower()}")
-            return
-        self.plugins[name], self.refs[name] = plugin, PluginRef(plugin.name, ref.target)
+            return None
+        self.plugins[key] = plugin
         self.declare(plugin.name, plugin.add_arguments())
+        return plugin
 
 
 class _Parser(argparse.ArgumentParser):
@@ -95,11 +121,12 @@ def load(prog: str, arguments: Sequence[str], default_config: str | None) -> Set
     """
     gathering = _Gathering()
     gathering.declare(GENERAL, general_options())
+    gathering.declare(MULTI, multi_options())
     choosing = _parser(prog, gathering, default_config, with_help=False)
     first, _ = _parse(choosing, arguments, gathering)
     ini = _read_ini(first.config, gathering.faults)
     is_all_read = not gathering.faults
-    _load_plugins(gathering, vars(first), ini)
+    chosen = _load_plugins(gathering, vars(first), ini)
     given, faults = _parse(_parser(prog, gathering, default_config), arguments, gathering)
     gathering.faults += faults
     is_all_read &= "vpc" in given
@@ -109,18 +136,49 @@ def load(prog: str, arguments: Sequence[str], default_config: str | None) -> Set
             gathering.raw[name] = f"--{name}", str(text)
     values = _convert(gathering)
     values["check"] = given.check
-    if is_all_read and not values["vpc"]:
-        gathering.faults.append("vpc: is needed: --vpc, or vpc in section [vpcrouter]")
-    watcher, monitors = _chosen(values)
-    for name in (watcher, *monitors):
-        if is_all_read and name in gathering.plugins:
-            gathering.faults += gathering.plugins[name].check_arguments(values)
+    if is_all_read:
+        gathering.faults += _check(values, chosen, not gathering.faults)
     if gathering.faults:
         raise ConfigError(gathering.faults)
-    monitor_refs = tuple(gathering.refs[name] for name in monitors)
-    values["monitors"] = tuple(ref.name for ref in monitor_refs)
-    values["shown"] = _shown(gathering, (watcher, *monitors))
-    return Settings(values, gathering.refs[watcher], monitor_refs)
+    values["monitors"] = tuple(monitor.name for monitor in chosen.monitors)
+    values["hold_s"] = chosen.hold_s(values)
+    values["shown"] = _shown(gathering, chosen)
+    watcher = PluginRef.to(chosen.watcher) if chosen.watcher else None
+    return Settings(values, watcher, tuple(map(PluginRef.to, chosen.monitors)))
+
+
+def _check(values: dict[str, Any], chosen: _Chosen, is_good: bool) -> list[str]:
+    """What is wrong with options that are each right by themselves.
+
+    The VPC, where it is not told, is asked for last, and only if all else `is_good`.
+    """
+    faults = [fault for plugin in chosen.plugins for fault in plugin.check_arguments(values)]
+    if values["vpc"] or faults or not is_good:
+        return faults if values["vpc"] else [f"vpc: {NEEDED.format('vpc')}", *faults]
+    try:
+        values["vpc"] = Metadata().vpc()
+    except ConfigError as error:
+        return list(error.faults)
+    return []
+
+
+def one_value(name: str, flag: str | None, path: str | None) -> Any:
+    """One general option's value, whatever else the settings say.
+
+    Raises ConfigError when the INI file cannot be read or the value is wrong.
+    """
+    option = next(option for option in general_options() if option.name == name)
+    gathering = _Gathering({name: (GENERAL, option)})
+    if flag is not None:
+        gathering.raw[name] = f"--{name}", flag
+    else:
+        in_file = _read_ini(path, gathering.faults).get(GENERAL, {})
+        if name in in_file:
+            gathering.raw[name] = f"{path}: [{GENERAL}] {name}", in_file[name]
+    values = _convert(gathering)
+    if gathering.faults:
+        raise ConfigError(gathering.faults)
+    return values[name]
 
 
 def _parse(
@@ -196,17 +254,35 @@ def _read_ini(path: str | None, faults: list[str]) -> Mapping[str, Mapping[str, 
 
 def _load_plugins(
     gathering: _Gathering, flags: Mapping[str, Any], ini: Mapping[str, Mapping[str, str]]
-) -> None:
+) -> _Chosen:
     """Load what comes with the package and what is chosen."""
-    for option_name, group in (("mode", WATCHERS), ("health", MONITORS)):
-        registry = Registry.of(group)
+    watchers, monitors = Registry.of(WATCHERS), Registry.of(MONITORS)
+    for registry in (watchers, monitors):
         for name, target in registry.targets.items():
             if target.startswith("workers."):
                 gathering.load(registry, name, f"plugin {name}")
-        _, option = gathering.options[option_name]
-        in_file = ini.get(GENERAL, {}).get(option_name)
-        chosen = flags.get(option_name) or in_file or option.default
-        gathering.load(registry, chosen, f"{option_name} {chosen}")
+
+    def said(name: str) -> str:
+        section, option = gathering.options[name]
+        return str(flags.get(name) or ini.get(section, {}).get(name) or option.default or "")
+
+    watcher = None
+    if (mode := said("mode")) != HTTP:
+        watcher = gathering.load(watchers.beside(HTTP), mode, f"mode {mode}")
+    if (health := said("health")) != MULTI:
+        found = [gathering.load(monitors.beside(MULTI), health, f"health {health}")]
+    else:
+        names = [name for name in said("multi_plugins").split(":") if name]
+        if not names:
+            known = ", ".join(sorted(monitors.targets))
+            gathering.faults.append(f"multi_plugins: names no monitor; there is: {known}")
+        found = [
+            gathering.load(monitors, name, f"multi_plugins {name}") for name in dict.fromkeys(names)
+        ]
+    return _Chosen(
+        watcher if watcher and issubclass(watcher, Watcher) else None,
+        tuple(monitor for monitor in found if monitor and issubclass(monitor, Monitor)),
+    )
 
 
 def _take_ini(
@@ -247,11 +323,9 @@ def _convert(gathering: _Gathering) -> dict[str, Any]:
     return values
 
 
-def _chosen(values: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
-    return values["mode"], (values["health"],)
-
-
-def _shown(gathering: _Gathering, chosen: Iterable[str]) -> tuple[str, ...]:
+def _shown(gathering: _Gathering, chosen: _Chosen) -> tuple[str, ...]:
     """The options that count in this run: the general ones and those of the chosen plugins."""
-    sections = {GENERAL, *(gathering.plugins[name].name for name in chosen)}
+    sections = {GENERAL, *(plugin.name for plugin in chosen.plugins)}
+    if len(chosen.monitors) > 1:
+        sections.add(MULTI)
     return tuple(name for name, (its, _) in gathering.options.items() if its in sections)

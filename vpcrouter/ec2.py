@@ -1,21 +1,16 @@
-"""EC2: the only module that knows boto3. Reads one VPC, changes one route at a time."""
+"""EC2's routes: reads one VPC, changes one route at a time."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
-
-from vpcrouter.errors import ConfigError, Ec2Error
+from vpcrouter.aws import UNREADABLE, make_client, mapping_errors, open_session
+from vpcrouter.errors import Ec2Error
 from vpcrouter.plan import Action, Change
 from vpcrouter.view import STATIC, Interface, Route, RouteTable, Subnet, View
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.client import EC2Client
 
-CONNECT_TIMEOUT_S = 3
-READ_TIMEOUT_S = 5
 PAGE_SIZE = 100
 """As many as DescribeRouteTables allows; a page of interfaces could be ten times as large."""
 PARALLEL_CALLS = 8
@@ -31,33 +26,22 @@ STALE_VIEW_CODES = frozenset(
 )
 """Errors of a change that say the view it was planned from is out of date."""
 
-UNREADABLE = "UnreadableAnswer"
-
 T = TypeVar("T")
 
 
 class Ec2:
     """One VPC. Thread-safe, as boto3's clients are; every method is one or a few calls.
 
-    Credentials, region and end point come the way boto3 finds them. Raises ConfigError when
-    there is no region; all else that goes wrong is an Ec2Error.
+    Raises ConfigError when there is no region; all else that goes wrong is an Ec2Error.
     """
 
     def __init__(self, region: str | None, vpc: str) -> None:
         self.vpc = vpc
-        try:
-            session = boto3.session.Session(region_name=region)
-            if not session.region_name:
-                raise NoRegionError
-            # A client each, so that what one learns of throttling does not slow the other.
-            self._reads = _client(session, attempts=3)
-            self._writes = _client(session, attempts=1)
-        except NoRegionError:
-            raise ConfigError(
-                ["region: is needed: --region, AWS_DEFAULT_REGION or a profile's region"]
-            ) from None
-        except BotoCoreError as error:
-            raise ConfigError([f"AWS settings: {error}"]) from None
+        session = open_session(region)
+        connections = PARALLEL_CALLS + 1
+        # A client each, so that what one learns of throttling does not slow the other.
+        self._reads: EC2Client = make_client(session, "ec2", attempts=3, connections=connections)
+        self._writes: EC2Client = make_client(session, "ec2", attempts=1, connections=connections)
         self.region = self._reads.meta.region_name
 
     def observe(self) -> View:
@@ -87,7 +71,7 @@ class Ec2:
             Action.DELETE: ("DeleteRoute", self._writes.delete_route),
         }
         name, call = calls[change.action]
-        _mapping_errors(name, lambda: call(**where, **target))
+        mapping_errors(name, lambda: call(**where, **target))
 
     def _describe(
         self, operation: str, result_key: str, convert: Callable[[Mapping[str, Any]], T]
@@ -102,35 +86,7 @@ class Ec2:
             )
             return [convert(item) for page in pages for item in _items(name, page, result_key)]
 
-        return _mapping_errors(name, read)
-
-
-def _client(session: boto3.session.Session, attempts: int) -> "EC2Client":
-    return session.client(
-        "ec2",
-        config=Config(
-            connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": attempts},
-            max_pool_connections=PARALLEL_CALLS + 1,
-            tcp_keepalive=True,
-        ),
-    )
-
-
-def _mapping_errors(name: str, call: Callable[[], T]) -> T:
-    try:
-        return call()
-    except ClientError as error:
-        details = error.response.get("Error", {})
-        raise Ec2Error(name, details.get("Code", "?"), details.get("Message", "")) from error
-    except Ec2Error:
-        raise
-    except BotoCoreError as error:
-        raise Ec2Error(name, type(error).__name__, str(error)) from error
-    except Exception as error:  # an answer that makes no sense can end anywhere in the parsers
-        reason = str(error).splitlines()[0][:200] if str(error) else ""
-        raise Ec2Error(name, UNREADABLE, f"{type(error).__name__}: {reason}") from error
+        return mapping_errors(name, read)
 
 
 def _items(name: str, page: Mapping[str, Any], result_key: str) -> list[Mapping[str, Any]]:

@@ -87,9 +87,12 @@ class Judge:
                 self._fail(host, record, at_s)
                 record.hold_from_s = None  # the last miss is not known
 
-    def answered(self, host: str, now_s: float) -> bool:
-        """Count an answer; whether the state changed."""
-        if host in self.steady:
+    def answered(self, host: str, now_s: float, questionable: bool = False) -> bool:
+        """Count an answer; whether the state changed.
+
+        `questionable`: the host is alive, but it, or who looked, says that it is likely to fail.
+        """
+        if host in self.steady and not questionable:
             return False
         record = self._records.get(host)
         if record is None:
@@ -97,8 +100,11 @@ class Judge:
         record.misses = record.unsent = 0
         if record.state is State.FAILED and not self._has_recovered(record, now_s):
             return False
-        self.steady.add(host)
         self._failed_since.pop(host, None)
+        if questionable:
+            self.steady.discard(host)
+            return self._move(host, record, State.QUESTIONABLE)
+        self.steady.add(host)
         return self._move(host, record, State.HEALTHY)
 
     def missed(self, host: str, now_s: float) -> bool:

@@ -45,6 +45,7 @@ class Lifecycle:
         self.early_deaths = 0
         self.last_exit = ""
         self.exit_status = 0
+        self.spawn_error = ""
         self._rng = rng
         self._started_s = 0.0
         self._beat_s = 0.0
@@ -69,6 +70,7 @@ class Lifecycle:
         self._started_s = self._beat_s = now_s
         self._has_beaten = False
         self._next_start_s = self._kill_s = None
+        self.spawn_error = ""
 
     def beat(self, now_s: float) -> None:
         """A sign of life. STARTING → RUNNING once it has stood for `startsecs`."""
@@ -92,6 +94,10 @@ class Lifecycle:
         self._kill_s = None
         self.exit_status = status
         self.last_exit = f"signal {-status}" if status < 0 else f"status {status}"
+        if self.state == State.STARTING:
+            self.spawn_error = "Exited too quickly (process log may have details)"
+        elif self.state == State.RUNNING:
+            self.spawn_error = f"Ended by {self.last_exit} (process log may have details)"
         if self.state == State.STOPPING:
             self.state = State.STOPPED
         elif status == EX_CONFIG or self._is_too_early():

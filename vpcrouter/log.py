@@ -8,13 +8,17 @@ from typing import Any
 
 import structlog
 
+from vpcrouter.own_log import OwnLog
+
 CONSOLE = "-"
+SUPERVISOR = "supervisor"
 
 
-def set_up(logfile: str, verbose: bool, worker: str) -> None:
+def set_up(logfile: str, verbose: bool, worker: str, state_dir: str | None = None) -> None:
     """Send this process's events to `logfile` (`-`: stderr), each marked with `worker`.
 
-    A file is opened for appending and opened anew once logrotate has moved it away.
+    A file is opened for appending and opened anew once logrotate has moved it away. With
+    `state_dir`, the process keeps a log of its own there, too, for `supervisorctl tail`.
     """
 
     def mark(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Any:
@@ -47,12 +51,24 @@ def set_up(logfile: str, verbose: bool, worker: str) -> None:
         if logfile == CONSOLE
         else logging.handlers.WatchedFileHandler(logfile)
     )
-    handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    if state_dir is not None:
+        # It is one folder for all: one of them says it when it cannot be written.
+        complain_at = logging.WARNING if worker == SUPERVISOR else logging.DEBUG
+        root.handlers.append(OwnLog(OwnLog.path_of(state_dir, worker), complain_at))
+    for each in root.handlers:
+        each.setFormatter(formatter)
     root.setLevel(logging.WARNING)
     for ours in ("vpcrouter", "workers"):
         logging.getLogger(ours).setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def finish() -> None:
+    """Have the last lines written, before the process ends; waits for a moment at most."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, OwnLog):
+            handler.finish()
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

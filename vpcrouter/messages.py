@@ -5,13 +5,14 @@ repeated or overtaken at the cost of one cycle and no correctness.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from vpcrouter.spec import RouteSpec
 
 RECONCILER = "reconciler"
 API = "api"
+CONTROL = "control"
 WATCHER = "watcher"
 MONITOR = "monitor"
 
@@ -100,14 +101,48 @@ class WorkerStatus:
     started_at: float
     info: Mapping[str, Any]
     last_exit: str = ""
+    exit_status: int = 0
+    ended_at: float = 0.0
+    spawn_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders(Message):
+    """All that operators have ordered since the daemon started; `number` grows with each order.
+
+    `stopped` are the workers that are to stay stopped, `starts` says how often each was told
+    to start, `signals` how often each was signalled, and with which number at last.
+    """
+
+    number: int = 0
+    stopped: frozenset[str] = frozenset()
+    starts: Mapping[str, int] = field(default_factory=dict)
+    signals: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    shutdown: bool = False
+
+    def to_start(self, name: str) -> "Orders":
+        starts = {**self.starts, name: self.starts.get(name, 0) + 1}
+        return replace(self, number=self.number + 1, stopped=self.stopped - {name}, starts=starts)
+
+    def to_stop(self, name: str) -> "Orders":
+        return replace(self, number=self.number + 1, stopped=self.stopped | {name})
+
+    def to_signal(self, name: str, number: int) -> "Orders":
+        count = self.signals.get(name, (0, 0))[0] + 1
+        signals = {**self.signals, name: (count, number)}
+        return replace(self, number=self.number + 1, signals=signals)
+
+    def to_shut_down(self) -> "Orders":
+        return replace(self, number=self.number + 1, shutdown=True)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkersReport(Message):
-    """All workers, from the supervisor itself."""
+    """All workers, from the supervisor itself, and the orders that it has carried out."""
 
-    readers = frozenset({API})
+    readers = frozenset({API, CONTROL})
     workers: tuple[WorkerStatus, ...]
+    orders: Orders = field(default_factory=Orders)
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,11 @@ def _user_state() -> Path:
     return (Path(state) if state else Path.home() / ".local" / "state") / "vpcrouter"
 
 
+def multi_options() -> tuple[Option, ...]:
+    """The options of `health = multi`."""
+    return (Option("multi_plugins", TEXT, None, "with multi: the monitors, separated by colons"),)
+
+
 def general_options() -> tuple[Option, ...]:
     """The daemon's own options; the two folders' defaults depend on who asks."""
     state_dir = _folder("STATE_DIRECTORY", "/var/lib/vpcrouter", _user_state)
@@ -174,8 +179,15 @@ def general_options() -> tuple[Option, ...]:
             "mode", TEXT, "configfile", "the watcher: where route specs come from", ("-m", "--mode")
         ),
         Option("health", TEXT, "icmpecho", "the monitor: how hosts are judged", ("-H", "--health")),
-        Option("region", TEXT, None, "the AWS region", ("-r", "--region"), "as boto3 finds it"),
-        Option("vpc", TEXT, None, "the id of the VPC", ("-v", "--vpc")),
+        Option(
+            "region",
+            TEXT,
+            None,
+            "the AWS region",
+            ("-r", "--region"),
+            "as boto3 finds it, else this instance's own",
+        ),
+        Option("vpc", TEXT, None, "the id of the VPC", ("-v", "--vpc"), "this instance's own"),
         Option("address", TEXT, "localhost", "the address the API listens on", ("-a", "--address")),
         Option("port", PORT, 33289, "the port the API listens on", ("-p", "--port")),
         Option(
@@ -215,7 +227,7 @@ def general_options() -> tuple[Option, ...]:
             "state_dir",
             PATH,
             str(state_dir),
-            "where the last accepted route spec is kept",
+            "where the last accepted route spec and the workers' logs are kept",
             default_text="/var/lib/vpcrouter, or ~/.local/state/vpcrouter for an ordinary user",
         ),
         Option(

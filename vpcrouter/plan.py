@@ -180,8 +180,8 @@ class _Entry:
             return self._stay(current)
         if self.interface[choice].id == route.interface:
             return None
-        if current is not None and self.state[current] in (State.UNKNOWN, State.QUESTIONABLE):
-            return None  # one lost packet moves no route
+        if current is not None and self.state[current] is State.UNKNOWN:
+            return None
         failed = current is not None and self.state[current] is State.FAILED
         dead = failed or not route.is_active or route.interface not in self.view.interfaces
         urgency = Urgency.FAILED if dead else Urgency.HOUSEKEEPING
@@ -241,7 +241,8 @@ class _Entry:
         for host in self.hosts:
             interface = self.interface.get(host)
             if interface is None:
-                yield Problem(self.cidr, f"host {host} is on no instance's interface in {self.view.vpc}")
+                text = f"host {host} is on no instance's interface in {self.view.vpc}"
+                yield Problem(self.cidr, text)
             elif interface.source_dest_check:
                 yield Problem(
                     self.cidr,

@@ -8,9 +8,10 @@ from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol
 
 from vpcrouter import log as logs
+from vpcrouter.checking import CheckLoop
 from vpcrouter.errors import PluginError, SpecError
 from vpcrouter.mailbox import Mailbox
-from vpcrouter.messages import HealthReport, HostList, SpecReport
+from vpcrouter.messages import SpecReport
 from vpcrouter.options import Option
 from vpcrouter.spec import Document, RouteSpec, parse_spec
 from vpcrouter.store import SpecStore
@@ -128,7 +129,10 @@ class Watcher(Plugin):
 class Monitor(Plugin):
     """Judges hosts."""
 
-    interval_s: float = 2.0
+    @classmethod
+    def interval_s(cls, values: Values) -> float:
+        """How often a host is judged; ten times that without a failure makes it healthy again."""
+        return 2.0
 
     def do_health_checks(self, hosts: Sequence[str]) -> tuple[Iterable[str], Iterable[str]]:
         """Check every host once; return those failed and those questionable.
@@ -139,14 +143,8 @@ class Monitor(Plugin):
 
     def run(self, mailbox: Mailbox) -> None:
         """Check all hosts every `interval_s`; a monitor with its own timing overrides it."""
-        hosts: tuple[str, ...] = ()
-        while True:
-            mailbox.wait(self.interval_s)
-            if (wanted := mailbox.take(HostList)) is not None:
-                hosts = wanted.hosts
-            failed, questionable = map(frozenset, self.do_health_checks(hosts))
-            healthy = frozenset(hosts) - failed - questionable
-            mailbox.post(HealthReport(self.name, healthy, questionable - failed, failed))
+        interval_s = self.interval_s(self.values)
+        CheckLoop(self.name, interval_s, self.values["hold_s"], self.do_health_checks).run(mailbox)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +153,11 @@ class PluginRef:
 
     name: str
     target: str
+
+    @classmethod
+    def to(cls, plugin: "type[Plugin]") -> "PluginRef":
+        """The reference by which another process finds `plugin`."""
+        return cls(plugin.name, f"{plugin.__module__}:{plugin.__qualname__}")
 
     def load(self) -> type[Worker]:
         """Import the class. Raises PluginError with the reason."""
@@ -174,10 +177,15 @@ class Registry:
 
     group: str
     targets: Mapping[str, str] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+    """Names that can be chosen in their place and are no plugins."""
 
     @classmethod
     def of(cls, group: str) -> "Registry":
         return cls(group, {entry.name: entry.value for entry in entry_points(group=group)})
+
+    def beside(self, *others: str) -> "Registry":
+        return Registry(self.group, self.targets, others)
 
     def find(self, name: str) -> PluginRef:
         """The plugin called `name`, or of the dotted module path `name`.
@@ -189,5 +197,5 @@ class Registry:
         module, dot, last = name.rpartition(".")
         if dot and module and last.isidentifier():
             return PluginRef(name, f"{name}:{last.capitalize()}")
-        known = ", ".join(sorted(self.targets))
+        known = ", ".join(sorted((*self.targets, *self.others)))
         raise PluginError(f"unknown {name!r}; there is: {known}")

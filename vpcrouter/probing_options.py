@@ -10,8 +10,6 @@ from vpcrouter.options import Option, seconds, whole
 if TYPE_CHECKING:
     from vpcrouter.plugins import Values
 
-HOLD_INTERVALS = 10
-
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -22,6 +20,7 @@ class Timing:
     fastinter_s: float
     fall: int = 3
     rise: int = 2
+    hold_s: float = 20.0
 
     @classmethod
     def of(cls, values: "Values", prefix: str) -> "Timing":
@@ -35,11 +34,12 @@ class Timing:
             max(0.05, interval_s / 10) if fastinter_s is None else fastinter_s,
             values[f"{prefix}_fall"],
             values[f"{prefix}_rise"],
+            values["hold_s"],
         )
 
     @property
     def policy(self) -> HealthPolicy:
-        return HealthPolicy(self.fall, self.rise, HOLD_INTERVALS * self.interval_s)
+        return HealthPolicy(self.fall, self.rise, self.hold_s)
 
     def describe(self) -> str:
         return detection_sentence(self.interval_s, self.timeout_s, self.fall, self.fastinter_s)
@@ -61,8 +61,7 @@ def probe_options(prefix: str) -> tuple[Option, ...]:
             f"{prefix}_rise",
             whole(1, 100),
             2,
-            "so many answers in a row, and no miss for "
-            f"{HOLD_INTERVALS} intervals, make a failed host healthy",
+            "so many answers in a row, and no miss for 10 intervals, make a failed host healthy",
         ),
         Option(
             f"{prefix}_fastinter",

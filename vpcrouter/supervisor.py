@@ -12,12 +12,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from supervisor.states import RUNNING_STATES
+
 from vpcrouter import log as logs
 from vpcrouter import systemd
 from vpcrouter.child import Child, state_name
 from vpcrouter.errors import ChannelError
 from vpcrouter.lifecycle import Action, State
 from vpcrouter.messages import (
+    CONTROL,
     MONITOR,
     RECONCILER,
     WATCHER,
@@ -25,6 +28,7 @@ from vpcrouter.messages import (
     HealthReport,
     Heartbeat,
     Message,
+    Orders,
     RoutingReport,
     WorkersReport,
 )
@@ -50,6 +54,7 @@ class Supervisor:
         self._ready = False
         self._exit_status = 0
         self._last_report: WorkersReport | None = None
+        self._orders = Orders()
 
     def run(self) -> int:
         wake, self._wake_writer = socket.socketpair()
@@ -156,8 +161,9 @@ class Supervisor:
         if not child.bury(time.monotonic()):
             return
         self._forget(sentinel)
+        is_stopped = child.life.state == State.STOPPED
         log.log(
-            20 if self._stopping else 40,
+            20 if self._stopping or is_stopped else 40,
             "worker ended",
             of=child.name,
             pid=pid,
@@ -165,6 +171,8 @@ class Supervisor:
             state=state_name(child.life.state),
         )
         self._discount(child)
+        if is_stopped and not self._stopping and child.name not in self._orders.stopped:
+            child.life.want(time.monotonic())
         if child.life.state == State.FATAL and child.role in ESSENTIAL:
             log.error("an essential worker cannot run; stopping", of=child.name)
             self._stop(child.life.exit_status if child.life.exit_status > 0 else 1)
@@ -181,6 +189,29 @@ class Supervisor:
                 self._selector.unregister(fileobj)
             except (KeyError, ValueError):
                 return
+
+    def _obey(self, orders: Orders) -> None:
+        """Do what operators have ordered; heard again, it changes nothing."""
+        before, now_s = self._orders, time.monotonic()
+        if self._stopping or orders.number <= before.number:
+            return
+        self._orders = orders
+        if orders.shutdown:
+            log.info("shutdown ordered")
+            self._stop(0)
+            return
+        for child in self._children.values():
+            name = child.name
+            if name in orders.stopped and child.life.state in RUNNING_STATES:
+                log.info("worker is stopped by hand", of=name)
+                child.life.stop(now_s)
+                child.send_signal(signal.SIGTERM)
+            elif orders.starts.get(name) != before.starts.get(name):
+                log.info("worker is started by hand", of=name)
+                child.life.want(now_s)
+            if (sent := orders.signals.get(name)) and sent != before.signals.get(name):
+                log.info("worker is signalled by hand", of=name, signal=sent[1])
+                child.send_signal(sent[1])
 
     # Messages
 
@@ -201,6 +232,10 @@ class Supervisor:
         message = envelope.message
         if isinstance(message, Heartbeat):
             child.info = child.info if message.info is None else message.info
+            return
+        if isinstance(message, Orders):
+            if child.role == CONTROL:
+                self._obey(message)
             return
         self._relay(envelope)
         if isinstance(message, RoutingReport):
@@ -232,13 +267,14 @@ class Supervisor:
 
         def flush(_events: int) -> None:
             producer.flush()
-            if not producer.has_unsent:
+            if not producer.has_unsent and child.outgoing is producer:
                 self._forget(producer)
 
         self._selector.register(producer, selectors.EVENT_WRITE, flush)
 
     def _report_workers(self) -> None:
-        report = WorkersReport(tuple(child.status() for child in self._children.values()))
+        statuses = tuple(child.status() for child in self._children.values())
+        report = WorkersReport(statuses, self._orders)
         if report != self._last_report and not self._stopping:
             self._last_report = report
             self._publish("supervisor", 1, report)

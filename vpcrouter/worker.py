@@ -40,7 +40,8 @@ def main(start: Start) -> None:
     """Run a worker to its end; the process' exit status says how it ended."""
     _die_with_parent(start.parent_pid)
     faulthandler.enable()
-    logs.set_up(start.values["logfile"], start.values["verbose"], start.name)
+    values = start.values
+    logs.set_up(values["logfile"], values["verbose"], start.name, values["state_dir"])
     mailbox = Mailbox(
         start.name,
         start.generation,
@@ -52,6 +53,7 @@ def main(start: Start) -> None:
     status = _work(start, mailbox)
     with contextlib.suppress(Exception):
         mailbox.farewell()
+    logs.finish()
     # Threads still in a call that does not return must not keep the process.
     os._exit(status)
 

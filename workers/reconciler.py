@@ -262,7 +262,7 @@ class Reconciler(Worker):
     # Report
 
     def _close_cycle(self) -> None:
-        if not self._cycle_open or self._queue or self._under_way() or self._retries.reasons:
+        if not self._cycle_open or self._queue or self._under_way():
             return
         waits = any(problem.is_wait for problem in self._plan.problems)
         now_s = time.monotonic()

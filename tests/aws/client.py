@@ -185,6 +185,10 @@ class EmbeddedEc2:
         answer = self._control("POST", "propagated_route", {"table_id": table_id, "cidr": cidr})
         return str(answer["gateway_id"])
 
+    def set_status(self, instance_id: str, **shown: Any) -> None:
+        """Set what DescribeInstanceStatus shows; see `corrected_models.set_status`."""
+        self._control("POST", "instance_status", {"instance_id": instance_id, **shown})
+
     def reset(self) -> None:
         """Empty EC2, faults, settings and log; calls under way are dropped."""
         self._control("POST", "reset", {})

@@ -10,9 +10,9 @@ from __future__ import annotations
 import fnmatch
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, ClassVar
 
 from moto.ec2.exceptions import EC2ClientError
@@ -176,7 +176,31 @@ class NetworkInterface(moto_interfaces.NetworkInterface):
 
 
 class Instance(moto_instances.Instance):
-    """An instance that gives up its interfaces when it is terminated."""
+    """An instance that gives up its interfaces when it is terminated, and can be unwell."""
+
+    # EC2 checks running instances, and schedules events for them; set by `set_status`.
+    shown: Mapping[str, Any] = MappingProxyType({})
+
+    def _check(self, name: str) -> dict[str, Any]:
+        if not self.is_running():
+            return {"Status": "not-applicable"}
+        return {"Status": self.shown.get(name, "ok")}
+
+    @property
+    def system_status(self) -> dict[str, Any]:
+        return self._check("system")
+
+    @property
+    def instance_status(self) -> dict[str, Any]:
+        return self._check("instance")
+
+    @property
+    def attached_ebs_status(self) -> dict[str, Any]:
+        return self._check("ebs")
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return list(self.shown.get("events", ()))
 
     # EC2 deletes an interface made at launch with the instance unless told otherwise, and
     # refuses an address that is in use or outside the subnet.
@@ -318,3 +342,22 @@ def propagate(table_id: str, cidr: str) -> str:
             table._routes[route.id] = route
             return str(route.gateway_id)
     raise LookupError(table_id)
+
+
+def set_status(instance_id: str, **shown: Any) -> None:
+    """Have DescribeInstanceStatus show these of an instance, and nothing else.
+
+    `system`, `instance` and `ebs` are statuses of checks, `events` its scheduled events.
+
+    Raises:
+        LookupError: there is no such instance.
+        ValueError: something else is named.
+    """
+    if unknown := shown.keys() - {"system", "instance", "ebs", "events"}:
+        raise ValueError(f"a status has no {', '.join(unknown)}")
+    for _account, _region, backend in ec2_backends.iter_backends():
+        for instance in backend.all_instances():  # type: ignore[attr-defined]
+            if instance.id == instance_id:
+                instance.shown = shown
+                return
+    raise LookupError(instance_id)

@@ -287,7 +287,10 @@ class EC2Response(MotoResponse):
     def describe_instances(self) -> ActionResult:
         return self._page(super().describe_instances, "Reservations", "InstanceIds")
 
+    # EC2 takes 100 ids at most.
     def describe_instance_status(self) -> ActionResult:
+        if len(self._get_param("InstanceIds", [])) > 100:
+            raise EC2ClientError("InvalidParameterValue", "More than 100 instance IDs are given")
         return self._page(super().describe_instance_status, "InstanceStatuses", "InstanceIds")
 
     def describe_managed_prefix_lists(self) -> ActionResult:

@@ -7,6 +7,7 @@ The corrections themselves, each with EC2's behaviour in a comment, are in `corr
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from moto.backends import get_backend
 from moto.ec2 import urls as moto_urls
@@ -51,6 +52,11 @@ def propagate(table_id: str, cidr: str) -> str:
     gateway_id = models.propagate(table_id, cidr)
     models.HISTORY.record()
     return gateway_id
+
+
+def set_status(instance_id: str, **shown: Any) -> None:
+    """Set what an instance's status is; see `corrected_models.set_status`."""
+    models.set_status(instance_id, **shown)
 
 
 def reset() -> None:

@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from . import corrections
+from . import corrections, long_poll
 
 CONTROL = "/_control/"
 LOG_LIMIT = 100_000
@@ -121,6 +121,10 @@ class Call:
     error_code: str | None = None
 
     @property
+    def speaks_json(self) -> bool:
+        return self.service == "AmazonSQS"
+
+    @property
     def mutating(self) -> bool:
         return self.service == "ec2" and not self.action.startswith(READING)
 
@@ -142,6 +146,11 @@ class Answer:
             "<RequestID>00000000-0000-4000-8000-000000000000</RequestID></Response>"
         )
         return cls(status, text.encode())
+
+    @classmethod
+    def json_error(cls, status: int, code: str, message: str) -> Answer:
+        body = json.dumps({"__type": code, "message": message}).encode()
+        return cls(status, body, [("Content-Type", "application/x-amz-json-1.0")])
 
     @property
     def error_code(self) -> str | None:
@@ -226,7 +235,7 @@ class FaultyEc2:
             admitted = self._throttle.admits(call)
         if not admitted:
             return _note(call, Answer.error(503, "RequestLimitExceeded", "Request limit exceeded."))
-        answer = _note(call, self._execute(environ, call, era))
+        answer = _note(call, self._execute_patiently(environ, call, era))
         return answer if fault is None else _spoil(fault, call)
 
     def _suffer(self, call: Call, era: int) -> Fault | None:
@@ -247,6 +256,19 @@ class FaultyEc2:
                 else:
                     return fault
         return None
+
+    def _execute_patiently(self, environ: Environ, call: Call, era: int) -> Answer:
+        """Execute it; what waits for messages waits here, where it keeps no other call waiting."""
+        if call.action != "ReceiveMessage":
+            return self._execute(environ, call, era)
+        wait_s, body = long_poll.without_wait(environ)
+        deadline_s = time.monotonic() + wait_s
+        while True:
+            answer = self._execute(long_poll.again(environ, body), call, era)
+            if not long_poll.is_empty(answer.body) or time.monotonic() >= deadline_s:
+                return answer
+            with self._state:
+                self._state.wait_for(lambda: self._era != era, long_poll.PAUSE_S)
 
     def _execute(self, environ: Environ, call: Call | None, era: int | None = None) -> Answer:
         """Let moto answer; a call from before a reset is dropped."""
@@ -296,6 +318,10 @@ class FaultyEc2:
             case "POST propagated_route":
                 with self._moto:
                     return {"gateway_id": corrections.propagate(**payload)}
+            case "POST instance_status":
+                with self._moto:
+                    corrections.set_status(**payload)
+                return {}
             case "POST reset":
                 return self._reset()
         raise ValueError(f"no such control: {command}")
@@ -375,7 +401,8 @@ def _spoil(fault: Fault, call: Call) -> Answer:
         raise NoAnswerError
     if fault.kind == "garbage":
         return _note(call, Answer(200, GARBAGE))
-    return _note(call, Answer.error(fault.http_status, fault.code, fault.message))
+    error = Answer.json_error if call.speaks_json else Answer.error
+    return _note(call, error(fault.http_status, fault.code, fault.message))
 
 
 def _note(call: Call, answer: Answer) -> Answer:

@@ -15,7 +15,7 @@ from pyroute2 import netns
 from vpcrouter.channel import Channel, spawn_context
 from vpcrouter.messages import Envelope, HealthReport, HostList, Message
 from vpcrouter.options import general_options
-from vpcrouter.plugins import MONITORS, Plugin, Registry
+from vpcrouter.plugins import MONITORS, Monitor, Registry
 from vpcrouter.worker import Start, main
 
 STOP_S = 5.0
@@ -43,13 +43,14 @@ class MonitorProcess:
     ) -> None:
         ref = Registry.of(MONITORS).find(name)
         plugin = ref.load()
-        assert issubclass(plugin, Plugin)
+        assert issubclass(plugin, Monitor)
         own = {option.name: option.default for option in plugin.add_arguments()}
         assert options.keys() <= own.keys()
         self._state = tempfile.TemporaryDirectory()
         general = {option.name: option.default for option in general_options()}
         values = general | own | options | {"verbose": True, "state_dir": self._state.name}
         assert not list(plugin.check_arguments(values))
+        values["hold_s"] = 10 * plugin.interval_s(values)
         self.reports: list[tuple[float, HealthReport]] = []
         self._sequence = 0
         inbox, outbox = Channel(), Channel()

@@ -171,7 +171,7 @@ def test_a_stopped_worker_does_not_delay_the_end(start_daemon: StartDaemon) -> N
     started_s = time.monotonic()
     assert daemon.end() == 0
     assert time.monotonic() - started_s < 5
-    assert not any(Path(f"/proc/{pid}/exe").exists() for pid in processes)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in processes), 2, daemon.log)
 
 
 @pytest.mark.usefixtures("hosts")

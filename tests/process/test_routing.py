@@ -136,7 +136,7 @@ def test_a_host_on_no_interface_is_reported_and_the_others_go_on(
     daemon = start_daemon()
     wait_target(net, {HOSTS[0]})
     daemon.wait_log("host 127.0.9.9 is on no instance")
-    assert any("127.0.9.9" in problem for problem in daemon.json("/route_info")["problems"])
+    wait_until(lambda: "127.0.9.9" in str(daemon.json("/route_info")["problems"]), 5, daemon.log)
 
 
 def test_a_new_route_never_lands_on_a_failed_host(

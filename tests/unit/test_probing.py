@@ -20,7 +20,7 @@ from vpcrouter.probing_icmp import ECHO_REPLY, ECHO_REQUEST, EchoCodec, checksum
 from vpcrouter.probing_options import Timing, check_probe_options, probe_options
 from vpcrouter.probing_schedule import NEVER_S, Outcome, Schedule
 
-TIMING = Timing(interval_s=1.0, timeout_s=0.4, fastinter_s=0.1)
+TIMING = Timing(interval_s=1.0, timeout_s=0.4, fastinter_s=0.1, hold_s=10.0)
 RTT_S = 0.001
 ALIVE = Callable[[str, float], bool | None]
 
@@ -245,7 +245,7 @@ def test_one_lost_packet_never_fails_a_host(lost: set[int], count: int) -> None:
         was_lost[host] = sent[host] in lost and not was_lost.get(host, True)
         return not was_lost[host]
 
-    timing = Timing(1.0, 0.4, 0.1, fall=2)
+    timing = Timing(1.0, 0.4, 0.1, fall=2, hold_s=10.0)
     net = Net(alive, timing)
     net.use(*names(count))
     net.run(40.0)
@@ -487,24 +487,26 @@ def test_without_hosts_nothing_is_due() -> None:
 
 
 def defaults(**changed: float | None) -> dict[str, float | None]:
-    return {option.name: option.default for option in probe_options("x")} | {
-        f"x_{name}": value for name, value in changed.items()
-    }
+    values = {option.name: option.default for option in probe_options("x")}
+    return values | {f"x_{name}": value for name, value in changed.items()} | {"hold_s": 7.0}
 
 
 @pytest.mark.parametrize(
     ("changed", "timing"),
     [
-        ({}, Timing(2.0, 0.4, 0.2)),
-        ({"interval": 1.0}, Timing(1.0, 0.4, 0.1)),
-        ({"interval": 0.25}, Timing(0.25, 0.2, 0.05)),
-        ({"timeout": 1.5, "fastinter": 0.5, "fall": 1, "rise": 9}, Timing(2.0, 1.5, 0.5, 1, 9)),
+        ({}, Timing(2.0, 0.4, 0.2, 3, 2, 7.0)),
+        ({"interval": 1.0}, Timing(1.0, 0.4, 0.1, 3, 2, 7.0)),
+        ({"interval": 0.25}, Timing(0.25, 0.2, 0.05, 3, 2, 7.0)),
+        (
+            {"timeout": 1.5, "fastinter": 0.5, "fall": 1, "rise": 9},
+            Timing(2.0, 1.5, 0.5, 1, 9, 7.0),
+        ),
     ],
 )
 def test_times_that_follow_from_options(changed: dict[str, float], timing: Timing) -> None:
     made = Timing.of(defaults(**changed), "x")
     assert made == timing
-    assert made.policy.hold_s == 10 * made.interval_s
+    assert made.policy.hold_s == 7.0
 
 
 @pytest.mark.parametrize(

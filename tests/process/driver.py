@@ -1,0 +1,39 @@
+"""A real supervisor with workers of the tests' own: `python -m tests.process.driver FOLDER`."""
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+from vpcrouter import log
+from vpcrouter.child import Child
+from vpcrouter.lifecycle import LifePolicy
+from vpcrouter.options import general_options
+from vpcrouter.plugins import PluginRef
+from vpcrouter.supervisor import Supervisor
+
+POLICY = LifePolicy(
+    startsecs=0.3, silence_limit_s=6.0, abort_grace_s=1.0, backoff_max_s=0.5, early_deaths=3
+)
+
+
+def main(folder: Path) -> int:
+    """Run the children that the file `children` in `folder` names."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    defaults = {option.name: option.default for option in general_options()}
+    values = {
+        **defaults,
+        "verbose": True,
+        "state_dir": str(folder / "state"),
+        "folder": str(folder),
+    }
+    log.set_up("-", verbose=True, worker="supervisor")
+    children = [
+        Child(name, role, PluginRef(name, f"tests.process.fake_workers:{kind}"), POLICY)
+        for name, role, kind in json.loads((folder / "children").read_text())
+    ]
+    return Supervisor(children, values).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,164 @@
+"""Workers that behave as a test tells them: by a file named after them in the test's folder."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from vpcrouter.errors import ConfigError
+from vpcrouter.mailbox import Mailbox
+from vpcrouter.messages import HealthReport, HostList, WorkersReport
+from vpcrouter.plugins import Values, Worker
+
+LOOK_S = 0.05
+FLOOD_BYTES = 300_000
+
+
+class _InFolder(Worker):
+    def __init__(self, values: Values) -> None:
+        super().__init__(values)
+        self.folder = Path(values["folder"])
+
+    def write(self, name: str, content: object) -> None:
+        """Have a whole file there, or none."""
+        new = self.folder / f"{name}.new"
+        new.write_text(json.dumps(content))
+        new.replace(self.folder / name)
+
+
+class Obedient(_InFolder):
+    """Works well until it is told otherwise."""
+
+    def run(self, mailbox: Mailbox) -> None:
+        order = self.folder / f"{mailbox.worker}.order"
+        while order.exists() is False:
+            mailbox.wait(LOOK_S)
+        word = order.read_text()
+        order.unlink()
+        ORDERS[word](mailbox)
+
+
+def _end(_: Mailbox) -> NoReturn:
+    os._exit(3)
+
+
+def _fail(_: Mailbox) -> NoReturn:
+    raise RuntimeError("as told")
+
+
+def _return(_: Mailbox) -> None:
+    """A worker must not."""
+
+
+def _loop(_: Mailbox) -> NoReturn:
+    while True:
+        pass
+
+
+def _block(_: Mailbox) -> NoReturn:
+    while True:
+        time.sleep(60)
+
+
+def _babble(mailbox: Mailbox) -> NoReturn:
+    os.write(mailbox._outbox.fileno(), b"\xff" * 64)
+    _block(mailbox)
+
+
+def _refuse(_: Mailbox) -> NoReturn:
+    raise ConfigError(["a setting cannot work here"])
+
+
+def _flood(mailbox: Mailbox) -> None:
+    """Send large messages, each with its number, as fast as they go out."""
+    number = 0
+    while True:
+        number += 1
+        mailbox.post(HostList((str(number), "x" * FLOOD_BYTES)))
+        mailbox.wait(0.001)
+
+
+ORDERS: dict[str, Callable[[Mailbox], None]] = {
+    "end": _end,
+    "fail": _fail,
+    "return": _return,
+    "loop": _loop,
+    "block": _block,
+    "babble": _babble,
+    "refuse": _refuse,
+    "flood": _flood,
+}
+
+
+class Refusing(Worker):
+    """Cannot work with its settings, and says so at once."""
+
+    def run(self, mailbox: Mailbox) -> None:
+        _refuse(mailbox)
+
+
+class Stillborn(Worker):
+    """Fails before it runs."""
+
+    def __init__(self, values: Values) -> None:
+        super().__init__(values)
+        raise RuntimeError("as told")
+
+    def run(self, mailbox: Mailbox) -> None:
+        """Never reached."""
+
+
+class Observer(_InFolder):
+    """Writes down what the supervisor reports of all workers."""
+
+    def run(self, mailbox: Mailbox) -> None:
+        while True:
+            mailbox.wait(1.0)
+            if (report := mailbox.take(WorkersReport)) is not None:
+                content = {
+                    each.name: [each.pid, each.generation, each.state, each.last_exit]
+                    for each in report.workers
+                }
+                self.write("workers", content)
+
+
+class Listener(_InFolder):
+    """Writes down the health and the numbers of host lists that reach it."""
+
+    def run(self, mailbox: Mailbox) -> None:
+        while True:
+            mailbox.wait(1.0)
+            if (report := mailbox.take(HealthReport)) is not None:
+                known = [sorted(report.healthy), sorted(report.failed), dict(report.changed_s)]
+                self.write(f"{mailbox.worker}.health", known)
+            if (hosts := mailbox.take(HostList)) is not None:
+                self.write(f"{mailbox.worker}.hosts", int(hosts.hosts[0]))
+
+
+class Mortal(_InFolder):
+    """Reports health and dies when told; its successor writes down what it was left."""
+
+    def run(self, mailbox: Mailbox) -> None:
+        order = self.folder / f"{mailbox.worker}.order"
+        first = self.folder / "first"
+        if first.exists():
+            while (left := mailbox.take(HealthReport)) is None:
+                mailbox.wait(1.0)
+            self.write("left", [sorted(left.healthy), sorted(left.failed), dict(left.changed_s)])
+        else:
+            first.touch()
+            mailbox.post(
+                HealthReport(
+                    mailbox.worker,
+                    healthy=frozenset({"a"}),
+                    questionable=frozenset({"b"}),
+                    failed=frozenset({"c"}),
+                    changed_s={"c": 1.5},
+                )
+            )
+        while not order.exists():
+            mailbox.wait(LOOK_S)
+        order.unlink()
+        os._exit(1)

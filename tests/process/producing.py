@@ -1,0 +1,26 @@
+"""A process that does nothing but send messages, until it is killed."""
+
+import itertools
+import select
+
+from vpcrouter.channel import Channel
+from vpcrouter.messages import Envelope, HostList
+
+WORKER = "producer"
+
+
+def message(sequence: int, size: int) -> Envelope:
+    """One whose every byte can be checked."""
+    text = chr(ord("a") + sequence % 26) * size
+    return Envelope(WORKER, 1, sequence, 0.0, HostList((str(sequence), text)))
+
+
+def produce(channel: Channel, size: int) -> None:
+    producer = channel.producer()
+    for sequence in itertools.count():
+        producer.put(message(sequence, size))
+        while producer.has_unsent:
+            select.select([], [producer], [], 1.0)
+            producer.flush()
+        if producer.closed:
+            return

@@ -1,0 +1,338 @@
+"""The supervisor with real processes: what ends or hangs is replaced, and nothing outlives it."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.process.daemon import descendants
+from tests.waiting import wait_until
+from vpcrouter.errors import EX_CONFIG
+from vpcrouter.messages import API, MONITOR, RECONCILER
+
+ROOT = Path(__file__).parents[2]
+OBSERVER = ("observer", API, "Observer")
+START_S = 30.0
+"""How long starting many processes may take on a busy machine."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A worker as the supervisor reports it."""
+
+    pid: int | None
+    generation: int
+    state: str
+    last_exit: str
+
+
+class Supervised:
+    """A supervisor in a process and session of its own."""
+
+    def __init__(self, folder: Path, *children: tuple[str, str, str]) -> None:
+        self.folder = folder
+        self._names = [name for name, _, _ in children]
+        (folder / "children").write_text(json.dumps(children))
+        with (folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.process.driver", str(folder)],
+                cwd=ROOT,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def said(self, name: str) -> Any:
+        """What a worker has written down, or None."""
+        path = self.folder / name
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def workers(self) -> dict[str, Seen]:
+        return {name: Seen(*seen) for name, seen in (self.said("workers") or {}).items()}
+
+    def order(self, name: str, word: str) -> None:
+        new = self.folder / f"{name}.written"
+        new.write_text(word)
+        new.replace(self.folder / f"{name}.order")
+
+    def has_heard(self, name: str) -> bool:
+        return not (self.folder / f"{name}.order").exists()
+
+    def wait_running(self) -> dict[str, Seen]:
+        def all_run() -> bool:
+            states = {seen.state for seen in self.workers().values()}
+            return states == {"RUNNING"}
+
+        wait_until(all_run, START_S, self.log)
+        return self.workers()
+
+    def wait_replaced(self, name: str, before: Seen) -> Seen:
+        def again() -> bool:
+            now = self.workers()[name]
+            return now.generation > before.generation and now.state == "RUNNING"
+
+        wait_until(again, START_S, self.log)
+        return self.workers()[name]
+
+    def wait_end(self, timeout_s: float) -> int:
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(self.log()) from None
+
+    def end(self) -> None:
+        """Leave nothing of the session behind."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+StartSupervised = Callable[..., Supervised]
+
+
+@pytest.fixture
+def supervise(tmp_path: Path) -> Iterator[StartSupervised]:
+    started: list[Supervised] = []
+
+    def start(*children: tuple[str, str, str]) -> Supervised:
+        started.append(Supervised(tmp_path, *children))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
+
+
+def is_there(pid: int) -> bool:
+    """Whether the process runs or is stopped; a zombie is only waiting to be counted."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def left_of(pids: set[int]) -> list[int]:
+    return sorted(filter(is_there, pids))
+
+
+# Replaced
+
+ENDS = {
+    "end": "status 3",
+    "fail": "status 1",
+    "return": "status 1",
+    "loop": "signal 6",
+    "block": "signal 6",
+    "babble": "signal 9",
+}
+SIGNALS = {"STOP": "signal 9", "KILL": "signal 9", "SEGV": "signal 11"}
+OTHERS = ("one", "two")
+
+
+@dataclass(frozen=True)
+class Aftermath:
+    """All workers before and after many of them failed at once."""
+
+    before: dict[str, Seen]
+    after: dict[str, Seen]
+    log: str
+
+
+@pytest.fixture(scope="module")
+def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
+    names = (*ENDS, *SIGNALS, *OTHERS)
+    supervised = Supervised(
+        tmp_path_factory.mktemp("supervised"),
+        OBSERVER,
+        *((name, MONITOR, "Obedient") for name in names),
+    )
+    try:
+        before = supervised.wait_running()
+        for name in ENDS:
+            supervised.order(name, name)
+        for name in SIGNALS:
+            os.kill(before[name].pid or 0, signal.Signals[f"SIG{name}"])
+        for name in (*ENDS, *SIGNALS):
+            supervised.wait_replaced(name, before[name])
+        yield Aftermath(before, supervised.workers(), supervised.log())
+    finally:
+        supervised.end()
+
+
+@pytest.mark.parametrize(("name", "last_exit"), [*ENDS.items(), *SIGNALS.items()])
+def test_it_is_replaced_by_a_new_generation(
+    name: str, last_exit: str, aftermath: Aftermath
+) -> None:
+    before, after = aftermath.before[name], aftermath.after[name]
+    assert after.last_exit == last_exit
+    assert after.generation > before.generation
+    assert after.pid != before.pid
+    assert before.pid is not None
+    assert not is_there(before.pid)
+
+
+@pytest.mark.parametrize("name", [*OTHERS, "observer"])
+def test_the_others_are_untouched(name: str, aftermath: Aftermath) -> None:
+    assert aftermath.after[name] == aftermath.before[name]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Fatal Python error: Aborted",  # where the silent one hung
+        "fake_workers.py",
+        "RuntimeError: as told",
+        'event="worker returned"',
+    ],
+)
+def test_the_log_says_why(text: str, aftermath: Aftermath) -> None:
+    assert text in aftermath.log
+
+
+# The end
+
+
+@pytest.fixture
+def bad_company(supervise: StartSupervised) -> tuple[Supervised, set[int]]:
+    """A supervisor with workers that heed no signal, and all its processes."""
+    supervised = supervise(
+        OBSERVER, *((name, MONITOR, "Obedient") for name in ("good", "loop", "block", "STOP"))
+    )
+    workers = supervised.wait_running()
+    for name in ("loop", "block"):
+        supervised.order(name, name)
+        wait_until(partial(supervised.has_heard, name), 10, supervised.log)
+    os.kill(workers["STOP"].pid or 0, signal.SIGSTOP)
+    processes = descendants(supervised.process.pid)
+    assert {seen.pid for seen in workers.values()} <= processes
+    return supervised, processes
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_ends_everything_within_five_seconds(
+    number: signal.Signals, bad_company: tuple[Supervised, set[int]]
+) -> None:
+    supervised, processes = bad_company
+    started_s = time.monotonic()
+    supervised.process.send_signal(number)
+    assert supervised.wait_end(5.0) == 0
+    left_s = started_s + 5.0 - time.monotonic()
+    wait_until(lambda: not left_of(processes), left_s, lambda: f"left: {left_of(processes)}")
+
+
+def test_many_stops_are_one(supervise: StartSupervised) -> None:
+    supervised = supervise(OBSERVER)
+    supervised.wait_running()
+    for _ in range(5):
+        supervised.process.send_signal(signal.SIGTERM)
+    assert supervised.wait_end(5.0) == 0
+
+
+def test_a_stop_while_workers_are_starting(supervise: StartSupervised) -> None:
+    supervised = supervise(OBSERVER, ("one", MONITOR, "Obedient"))
+    wait_until(lambda: "worker started" in supervised.log(), START_S, supervised.log)
+    supervised.process.send_signal(signal.SIGTERM)
+    assert supervised.wait_end(5.0) == 0
+
+
+def test_no_worker_outlives_a_killed_supervisor(
+    bad_company: tuple[Supervised, set[int]],
+) -> None:
+    supervised, processes = bad_company
+    supervised.process.kill()
+    wait_until(lambda: not left_of(processes), 2.0, lambda: f"left: {left_of(processes)}")
+
+
+# What no restart can mend
+
+
+def test_wrong_settings_end_the_daemon_with_their_own_status(supervise: StartSupervised) -> None:
+    supervised = supervise(OBSERVER, ("one", MONITOR, "Obedient"), ("bad", MONITOR, "Refusing"))
+    assert supervised.wait_end(START_S) == EX_CONFIG
+    assert "a setting cannot work here" in supervised.log()
+    assert "Traceback" not in supervised.log()
+
+
+def test_wrong_settings_found_later_do_too(supervise: StartSupervised) -> None:
+    supervised = supervise(OBSERVER, ("bad", RECONCILER, "Obedient"))
+    processes = {seen.pid or 0 for seen in supervised.wait_running().values()}
+    supervised.order("bad", "refuse")
+    assert supervised.wait_end(START_S) == EX_CONFIG
+    assert left_of(processes) == []
+
+
+def test_an_essential_worker_that_never_comes_up_ends_the_daemon(
+    supervise: StartSupervised,
+) -> None:
+    supervised = supervise(OBSERVER, ("bad", MONITOR, "Stillborn"))
+    assert supervised.wait_end(START_S) == 1
+    assert supervised.log().count('event="worker started" of=bad') == 3
+
+
+def test_the_api_is_not_essential(supervise: StartSupervised) -> None:
+    supervised = supervise(OBSERVER, ("one", MONITOR, "Obedient"), ("bad", API, "Refusing"))
+
+    def bad_is_fatal() -> bool:
+        workers = supervised.workers()
+        return bool(workers) and (workers["bad"].state, workers["one"].state) == (
+            "FATAL",
+            "RUNNING",
+        )
+
+    wait_until(bad_is_fatal, START_S, supervised.log)
+    assert supervised.process.poll() is None
+
+
+# Messages
+
+
+def test_a_reader_that_hangs_stalls_nobody_and_its_successor_has_the_newest(
+    supervise: StartSupervised,
+) -> None:
+    supervised = supervise(
+        OBSERVER,
+        ("source", RECONCILER, "Obedient"),
+        ("stuck", MONITOR, "Listener"),
+        ("free", MONITOR, "Listener"),
+    )
+    before = supervised.wait_running()
+    supervised.order("source", "flood")
+    for name in ("stuck", "free"):
+        wait_until(partial(supervised.said, f"{name}.hosts"), 10, supervised.log)
+    os.kill(before["stuck"].pid or 0, signal.SIGSTOP)
+    at_stop = supervised.said("free.hosts")
+    wait_until(lambda: supervised.said("free.hosts") > at_stop + 50, 10, supervised.log)
+    supervised.wait_replaced("stuck", before["stuck"])
+    at_restart = supervised.said("free.hosts")
+    wait_until(lambda: supervised.said("stuck.hosts") >= at_restart, 10, supervised.log)
+    after = supervised.workers()
+    for name in ("source", "free", "observer"):
+        assert after[name] == before[name]
+
+
+def test_of_a_monitor_that_died_nothing_is_healthy_and_its_successor_knows_the_failed(
+    supervise: StartSupervised,
+) -> None:
+    supervised = supervise(
+        OBSERVER, ("mortal", MONITOR, "Mortal"), ("reader", RECONCILER, "Listener")
+    )
+    known = [["a"], ["c"], {"c": 1.5}]
+    supervised.wait_running()
+    wait_until(lambda: supervised.said("reader.health") == known, 10, supervised.log)
+    supervised.order("mortal", "end")
+    only_failed = [[], ["c"], {"c": 1.5}]
+    wait_until(lambda: supervised.said("left") == only_failed, START_S, supervised.log)
+    assert supervised.said("reader.health") == only_failed

@@ -1,0 +1,96 @@
+"""Small views, specs and healths, written as briefly as the tests that need them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from vpcrouter.health import Health
+from vpcrouter.plan import Plan, Policy, plan
+from vpcrouter.spec import RouteSpec
+from vpcrouter.view import Interface, Route, RouteTable, View
+
+VPC = "vpc-1"
+CIDR = "192.168.0.0/24"
+OTHER = "192.168.1.0/24"
+A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
+
+GATEWAY = Route(CIDR, None, other="igw-1")
+NAT = Route(CIDR, None, other="nat-1")
+LOCAL = Route(CIDR, None, other="local", origin="CreateRouteTable")
+PROPAGATED = Route(CIDR, None, other="vgw-1", origin="EnableVgwRoutePropagation")
+ADVERTISED = Route(CIDR, "eni-a", origin="Advertisement")
+BY_INSTANCE = Route(CIDR, None, instance="i-a")
+TO_SERVICE = Route(CIDR, "eni-service")
+TO_GONE = Route(CIDR, "eni-gone")
+BLACKHOLE = Route(CIDR, "eni-gone", is_active=False)
+
+
+def interface(
+    name: str,
+    *addresses: str,
+    instance: str | None = "i-1",
+    source_dest_check: bool = False,
+    is_instances: bool = True,
+) -> Interface:
+    return Interface(
+        name, addresses, instance, "subnet-1", "zone-a", source_dest_check, is_instances
+    )
+
+
+SERVICE = interface("eni-service", "10.0.0.99", instance=None, is_instances=False)
+INTERFACES = (
+    interface("eni-a", A),
+    interface("eni-b", B),
+    interface("eni-c", C),
+    interface("eni-other", "10.0.0.77"),
+    SERVICE,
+)
+
+Routes = Mapping[str, str | Route]
+"""CIDR → the interface it points at, or the route in full."""
+
+
+def table(name: str, routes: Routes) -> RouteTable:
+    return RouteTable(
+        name,
+        False,
+        (),
+        {cidr: Route(cidr, to) if isinstance(to, str) else to for cidr, to in routes.items()},
+    )
+
+
+def view(*tables: Routes, interfaces: Iterable[Interface] = INTERFACES) -> View:
+    """A VPC with the tables rtb-1, rtb-2 and so on."""
+    numbered = enumerate(tables, start=1)
+    return View(
+        VPC,
+        tuple(table(f"rtb-{number}", routes) for number, routes in numbered),
+        {each.id: each for each in interfaces},
+    )
+
+
+def spec(routes: Mapping[str, Sequence[str]] | None = None) -> RouteSpec:
+    return RouteSpec({cidr: tuple(hosts) for cidr, hosts in (routes or {CIDR: (A, B, C)}).items()})
+
+
+def health(healthy: str = "", questionable: str = "", failed: str = "") -> Health:
+    """Health of the hosts a, b and c by their letters: `health("ab", failed="c")`."""
+    hosts = {"a": A, "b": B, "c": C}
+
+    def named(letters: str) -> frozenset[str]:
+        return frozenset(hosts[letter] for letter in letters)
+
+    return Health(named(healthy), named(questionable), named(failed))
+
+
+def first(_cidr: str, hosts: Sequence[str]) -> str:
+    return hosts[0]
+
+
+def planned(
+    of: View, healthy: Health, routes: RouteSpec | None = None, ignore: Sequence[str] = ()
+) -> Plan:
+    return plan(routes or spec(), healthy, of, Policy(tuple(ignore)), first)
+
+
+def said(of: Plan) -> list[str]:
+    """The changes as they are logged."""
+    return [str(change) for change in of.changes]

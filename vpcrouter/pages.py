@@ -1,0 +1,167 @@
+"""What the API answers: the state of the daemon as plain values, and how it is shown."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Response, current_app, render_template, request
+
+from vpcrouter import __version__
+from vpcrouter.health import Health, merge
+from vpcrouter.messages import (
+    MONITOR,
+    WATCHER,
+    HealthReport,
+    RoutingReport,
+    SpecReport,
+    WorkersReport,
+)
+from vpcrouter.plugins import Values
+from vpcrouter.spec import RouteSpec
+
+
+@dataclass
+class State:
+    """What the workers last reported; each field is replaced as a whole, never changed."""
+
+    values: Values
+    spec: SpecReport = field(default_factory=lambda: SpecReport(None))
+    health: Mapping[str, HealthReport] = field(default_factory=dict)
+    routing: RoutingReport = field(
+        default_factory=lambda: RoutingReport("waiting for the reconciler", 0)
+    )
+    workers: WorkersReport = field(default_factory=lambda: WorkersReport(()))
+
+    @property
+    def spec_in_force(self) -> RouteSpec | None:
+        return self.spec.spec or self.routing.spec
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        return self.spec_in_force.hosts if self.spec_in_force else ()
+
+    def merged_health(self) -> Health:
+        return merge(self.health.values(), self.hosts, self.values["monitors"])
+
+
+Answer = tuple[Any, int]
+"""Plain values and an HTTP status."""
+
+
+def root(state: State) -> Answer:
+    params = {name: state.values[name] for name in sorted(state.values["shown"])}
+    return {
+        "version": __version__,
+        "start_time": _iso(state.values["started_at"]),
+        "decided": state.routing.sentence,
+        "params": params,
+        "workers": {
+            worker.name: {
+                "role": worker.role,
+                "state": worker.state,
+                "pid": worker.pid,
+                "generation": worker.generation,
+                "started": _iso(worker.started_at),
+                "last_exit": worker.last_exit,
+            }
+            for worker in state.workers.workers
+        },
+        "_links": [{"href": path, "title": title} for path, (title, _) in PAGES.items()],
+    }, 200
+
+
+def ips(state: State) -> Answer:
+    health = state.merged_health()
+    return {
+        "failed_ips": sorted(health.failed),
+        "questionable_ips": sorted(health.questionable),
+        "unknown_ips": [host for host in state.hosts if health.state(host) == "unknown"],
+        "working_set": list(state.hosts),
+    }, 200
+
+
+def plugins(state: State) -> Answer:
+    def of(role: str) -> list[Mapping[str, Any]]:
+        return [worker.info for worker in state.workers.workers if worker.role == role]
+
+    mode = of(WATCHER) or [{"name": state.values["mode"], "version": "1", "params": {}}]
+    return {"mode": mode, "health": of(MONITOR)}, 200
+
+
+def route_info(state: State) -> Answer:
+    routing, spec = state.routing, state.spec_in_force
+    return {
+        "route_spec": spec.routes if spec else None,
+        "routes": routing.routes,
+        "ignore_routes": list(state.values["ignore_routes"]),
+        "problems": list(routing.problems),
+        "refused_spec": list(state.spec.refused),
+        "recent_changes": list(routing.recent),
+    }, 200
+
+
+def route_spec(state: State) -> Answer:
+    spec = state.spec_in_force
+    if spec is None:
+        return {"error": "there is no route spec yet", "refused": list(state.spec.refused)}, 404
+    return spec.routes, 200
+
+
+def vpc(state: State) -> Answer:
+    return state.routing.vpc, 200
+
+
+def health(state: State) -> Answer:
+    reasons = [
+        f"{worker.name} is {worker.state}"
+        for worker in state.workers.workers
+        if worker.state not in ("RUNNING", "STARTING")
+    ]
+    if state.spec_in_force is None:
+        reasons.append("there is no route spec yet")
+        reasons += [f"route spec refused: {fault}" for fault in state.spec.refused]
+    if state.routing.trouble:
+        reasons.append(state.routing.trouble)
+    elif not state.routing.cycles:
+        reasons.append(f"the first cycle is not done: {state.routing.sentence}")
+    return {
+        "status": "unhealthy" if reasons else "healthy",
+        "reasons": reasons,
+        "problems": list(state.routing.problems),
+        "refused_spec": list(state.spec.refused),
+        "decided": state.routing.sentence,
+    }, 503 if reasons else 200
+
+
+def not_found(_state: State) -> Answer:
+    return {"error": f"there is no {request.path}", "_links": list(PAGES)}, 404
+
+
+PAGES: Mapping[str, tuple[str, Callable[[State], Answer]]] = {
+    "/": ("version, parameters and links", root),
+    "/ips": ("the hosts and their health", ips),
+    "/plugins": ("the watcher and the monitors", plugins),
+    "/route_info": ("the route spec and where its routes point", route_info),
+    "/route_spec": ("the route spec in force", route_spec),
+    "/vpc": ("what was read of the VPC", vpc),
+    "/health": ("whether the daemon can do its work", health),
+}
+
+
+def respond(content: Any, status: int) -> Response:
+    """JSON where it is asked for, a page for a browser, indented JSON for everybody else."""
+    asked = request.headers.get("Accept", "*/*")
+    kind = request.accept_mimetypes.best_match(("application/json", "text/html"))
+    if kind == "text/html" and "text/html" in asked:
+        titles = {path: title for path, (title, _) in PAGES.items()}
+        page = render_template("page.html", path=request.path, titles=titles, content=content)
+        return Response(page, status, mimetype="text/html")
+    is_compact = "application/json" in asked
+    layout: dict[str, Any] = {"separators": (",", ":")} if is_compact else {"indent": 4}
+    text = current_app.json.dumps(content, sort_keys=False, **layout)
+    return Response(text + "\n", status, mimetype="application/json")
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

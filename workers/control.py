@@ -1,0 +1,44 @@
+"""Commands to the daemon: what Supervisor's client, supervisorctl, says on the control socket."""
+
+from vpcrouter.control_desk import Desk
+from vpcrouter.control_http import ControlServer
+from vpcrouter.control_rpc import Commands
+from vpcrouter.errors import PluginError
+from vpcrouter.mailbox import Mailbox
+from vpcrouter.messages import WorkersReport
+from vpcrouter.plugins import Worker
+
+TURN_S = 1.0
+FAREWELL_S = 0.5
+
+
+class Control(Worker):
+    """Serves commands on the listening socket that the supervisor holds.
+
+    Requests have threads of their own; the work loop accepts them, hands their orders to the
+    supervisor until they are obeyed, and hears how the workers are.
+    """
+
+    def run(self, mailbox: Mailbox) -> None:
+        listener = mailbox.listener
+        if listener is None:
+            raise PluginError("the control worker was given no socket")
+        listener.setblocking(False)
+        desk = Desk()
+        server = ControlServer(listener, Commands(desk, self.values))
+        mailbox.watch(listener.fileno())
+        mailbox.watch(desk.fileno())
+        try:
+            while True:
+                ready = mailbox.wait(TURN_S)
+                if desk.fileno() in ready:
+                    desk.clear()
+                if (report := mailbox.take(WorkersReport)) is not None:
+                    desk.hear(report)
+                if (orders := desk.unobeyed()) is not None:
+                    mailbox.post(orders)
+                if listener.fileno() in ready:
+                    server.handle_request()
+                server.end_overdue()
+        finally:
+            server.drain(FAREWELL_S)

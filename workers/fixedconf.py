@@ -1,0 +1,44 @@
+"""Watcher `fixedconf`: one route, given on the command line; also the simplest watcher to copy."""
+
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+
+from vpcrouter.errors import SpecError
+from vpcrouter.mailbox import Mailbox
+from vpcrouter.options import TEXT, Option
+from vpcrouter.plugins import Values, Watcher
+from vpcrouter.spec import Document, parse_spec
+
+IDLE_S = 3600.0
+
+
+class FixedConf(Watcher):
+    """Yields one route spec and stays."""
+
+    name: ClassVar[str] = "fixedconf"
+    version: ClassVar[str] = "1"
+
+    @classmethod
+    def add_arguments(cls) -> Iterable[Option]:
+        yield Option("fixed_cidr", TEXT, None, "the CIDR of the one route")
+        yield Option("fixed_hosts", TEXT, None, "its hosts, separated by colons")
+
+    @classmethod
+    def check_arguments(cls, values: Values) -> Iterable[str]:
+        for name in ("fixed_cidr", "fixed_hosts"):
+            if values[name] is None:
+                yield f"{name}: is needed in mode fixedconf"
+                return
+        try:
+            parse_spec(_document(values))
+        except SpecError as error:
+            yield from (f"fixedconf: {fault}" for fault in error.faults)
+
+    def watch(self, mailbox: Mailbox) -> Iterator[Document | SpecError | None]:
+        yield _document(self.values)
+        while True:
+            mailbox.wait(IDLE_S)
+
+
+def _document(values: Values) -> Document:
+    return {values["fixed_cidr"]: values["fixed_hosts"].split(":")}
