@@ -17,7 +17,15 @@ from tests.aws.client import EmbeddedEc2
 from tests.waiting import wait_until
 
 BIN = Path(sys.executable).parent
-CHECK_PORT = 9022
+
+
+def _free_port() -> int:
+    """A port that several test runs at once are unlikely to share."""
+    with socket.create_server(("127.0.1.10", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+CHECK_PORT = _free_port()
 
 
 class Hosts:
