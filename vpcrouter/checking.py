@@ -79,6 +79,8 @@ class CheckLoop:
             return
         try:
             failed, questionable, unknown = self._checked()
+        except MemoryError:
+            raise  # a new generation begins with an empty memory
         except Exception as error:  # whatever a plugin may raise says nothing of the hosts
             self._complain(repr(error))
             for host in self._hosts:

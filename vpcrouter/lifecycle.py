@@ -33,6 +33,7 @@ class LifePolicy:
     backoff_min_s: float = 0.1
     backoff_max_s: float = 10.0
     early_deaths: int = 10
+    fatal_retry_s: float = 60.0
 
 
 class Lifecycle:
@@ -62,6 +63,12 @@ class Lifecycle:
         if not self.is_alive:
             self.early_deaths = 0
             self._next_start_s = now_s
+
+    def retry(self, now_s: float) -> None:
+        """FATAL stays so until the next try, much later."""
+        if self.state == State.FATAL:
+            self.early_deaths = 0
+            self._next_start_s = now_s + self.policy.fatal_retry_s
 
     def started(self, now_s: float) -> None:
         """→ STARTING."""

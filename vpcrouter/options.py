@@ -224,6 +224,12 @@ def general_options() -> tuple[Option, ...]:
             "a worker that gives no sign of life for so long is replaced",
         ),
         Option(
+            "memory_limit",
+            whole(64, 1_048_576, "MIB"),
+            1024,
+            "a worker that asks for more memory than this is replaced",
+        ),
+        Option(
             "state_dir",
             PATH,
             str(state_dir),

@@ -11,9 +11,6 @@ from vpcrouter.errors import SpecError
 MAX_SPEC_BYTES = 16 * 1024 * 1024
 MAX_FAULTS_LISTED = 200
 
-Document = str | bytes | Mapping[str, Any]
-"""A route spec as it arrives: JSON text, or what that text says."""
-
 
 @dataclass(frozen=True, slots=True)
 class RouteSpec:
@@ -31,6 +28,10 @@ class RouteSpec:
         return json.dumps({cidr: list(hosts) for cidr, hosts in self.routes.items()}, indent=1)
 
 
+Document = str | bytes | Mapping[str, Any] | RouteSpec
+"""A route spec as it arrives: JSON text, what that text says, or checked already."""
+
+
 class _Pairs(list[tuple[str, Any]]):
     """A JSON object with its keys as written, repeated ones included."""
 
@@ -40,6 +41,8 @@ def parse_spec(document: Document) -> RouteSpec:
 
     Raises SpecError with every fault, each naming its entry.
     """
+    if isinstance(document, RouteSpec):
+        return document
     pairs = list(document.items()) if isinstance(document, Mapping) else _read_json(document)
     if not pairs:
         raise SpecError(["the route spec is empty: it would delete every route"])
@@ -65,6 +68,30 @@ def parse_spec(document: Document) -> RouteSpec:
         unlisted = len(faults) - MAX_FAULTS_LISTED
         more = [f"and {unlisted} more"] if unlisted > 0 else []
         raise SpecError(faults[:MAX_FAULTS_LISTED] + more)
+    return _in_order(routes, warnings)
+
+
+def merge_specs(specs: Mapping[str, RouteSpec]) -> RouteSpec:
+    """One route spec of several, each known by a name.
+
+    Raises SpecError for each CIDR that is in two of them, naming both.
+    """
+    faults: list[str] = []
+    warnings: list[str] = []
+    routes: dict[str, tuple[str, ...]] = {}
+    named_by: dict[str, str] = {}
+    for name, spec in specs.items():
+        warnings += (f"{name}: {warning}" for warning in spec.warnings)
+        for cidr, hosts in spec.routes.items():
+            if cidr in routes:
+                faults.append(f"{_show(cidr)}: is in {named_by[cidr]} and in {name}")
+            routes[cidr], named_by[cidr] = hosts, name
+    if faults:
+        raise SpecError(faults)
+    return _in_order(routes, warnings)
+
+
+def _in_order(routes: Mapping[str, tuple[str, ...]], warnings: list[str]) -> RouteSpec:
     in_order = sorted(routes, key=ipaddress.IPv4Network)
     return RouteSpec({cidr: routes[cidr] for cidr in in_order}, tuple(warnings))
 

@@ -33,7 +33,7 @@ from vpcrouter.messages import (
     WorkersReport,
 )
 
-ESSENTIAL = frozenset({RECONCILER, WATCHER, MONITOR})
+NEEDED_TO_START = frozenset({RECONCILER, WATCHER, MONITOR})
 LOOP_S = 1.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -173,9 +173,17 @@ class Supervisor:
         self._discount(child)
         if is_stopped and not self._stopping and child.name not in self._orders.stopped:
             child.life.want(time.monotonic())
-        if child.life.state == State.FATAL and child.role in ESSENTIAL:
-            log.error("an essential worker cannot run; stopping", of=child.name)
+        if child.life.state == State.FATAL:
+            self._on_fatal(child)
+
+    def _on_fatal(self, child: Child) -> None:
+        """Without the reconciler, or before the daemon was ready once, it cannot go on."""
+        if child.role == RECONCILER or (child.role in NEEDED_TO_START and not self._ready):
+            log.error("a worker that is needed cannot run; stopping", of=child.name)
             self._stop(child.life.exit_status if child.life.exit_status > 0 else 1)
+            return
+        log.error("worker cannot run; everything else goes on", of=child.name)
+        child.life.retry(time.monotonic())
 
     def _discount(self, child: Child) -> None:
         """What a monitor called healthy is unknown once it is away."""

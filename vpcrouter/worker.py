@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import faulthandler
 import os
+import resource
 import signal
 import socket
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ def main(start: Start) -> None:
     """Run a worker to its end; the process' exit status says how it ended."""
     _die_with_parent(start.parent_pid)
     faulthandler.enable()
+    limit = start.values["memory_limit"] * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     values = start.values
     logs.set_up(values["logfile"], values["verbose"], start.name, values["state_dir"])
     mailbox = Mailbox(
@@ -69,6 +72,9 @@ def _work(start: Start, mailbox: Mailbox) -> int:
         for fault in error.faults:
             log.error(fault)
         return error.exit_status
+    except MemoryError:
+        log.error("worker asked for more memory than memory_limit allows")
+        return 1
     except Exception:
         log.exception("worker failed")
         return 1

@@ -1,44 +1,35 @@
-"""Watcher `configfile`: the route spec is a file, watched with inotify."""
+"""Watcher `configfile`: the route spec is a file, or a folder of files, watched with inotify."""
 
 import os
 import stat
 import time
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import ClassVar
 
-from inotify_simple import Event, INotify, flags
+from inotify_simple import INotify
 
 from vpcrouter.errors import SpecError
 from vpcrouter.mailbox import Mailbox
 from vpcrouter.options import PATH, Option
 from vpcrouter.plugins import Values, Watcher
-from vpcrouter.spec import MAX_SPEC_BYTES, Document, parse_spec
+from vpcrouter.spec import MAX_SPEC_BYTES, Document, RouteSpec, merge_specs, parse_spec
+from vpcrouter.trail import Trail
 
 QUIET_S = 0.03
 """A change is read once the file has been left alone for so long."""
 LONGEST_UNREST_S = 0.5
 LOOK_ANYWAY_S = 5.0
 """Some file systems tell inotify nothing of what others write."""
-MAX_LINKS = 40
-MASK = (
-    flags.CREATE
-    | flags.MOVED_TO
-    | flags.MOVED_FROM
-    | flags.DELETE
-    | flags.MODIFY
-    | flags.CLOSE_WRITE
-    | flags.ATTRIB
-    | flags.DELETE_SELF
-    | flags.MOVE_SELF
-    | flags.ONLYDIR
-)
+ENDINGS = (".conf", ".json")
+"""What the files of a folder are called."""
 
 
 class ConfigFile(Watcher):
-    """Follows one file through rewrites, renames, symlink swaps, and its folder's replacement."""
+    """Follows it through rewrites, renames, symlink swaps, and its folder's replacement."""
 
-    name = "configfile"
-    version = "1"
+    name: ClassVar[str] = "configfile"
+    version: ClassVar[str] = "1"
 
     def __init__(self, values: Values) -> None:
         super().__init__(values)
@@ -47,7 +38,13 @@ class ConfigFile(Watcher):
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:
-        yield Option("file", PATH, None, "the file with the route spec", ("-f", "--file"))
+        yield Option(
+            "file",
+            PATH,
+            None,
+            f"the file with the route spec, or a folder of such files ({', '.join(ENDINGS)})",
+            ("-f", "--file"),
+        )
 
     @classmethod
     def check_arguments(cls, values: Values) -> Iterable[str]:
@@ -62,20 +59,26 @@ class ConfigFile(Watcher):
 
     def watch(self, mailbox: Mailbox) -> Iterator[Document | SpecError | None]:
         with INotify() as inotify:
-            trail = _Trail(inotify, self.path)
+            trail = Trail(inotify)
             mailbox.watch(inotify.fileno())
-            last: object = None
+            last: Document | tuple[str, ...] | None = None
             while True:
-                trail.follow()
+                trail.follow(*self._where())
                 document = _read_or_error(self.path)
-                content = str(document) if isinstance(document, SpecError) else document
+                content = document.faults if isinstance(document, SpecError) else document
                 if content != last:
                     last = content
                     yield document
                 _wait_for_change(mailbox, trail)
 
+    def _where(self) -> tuple[list[str], str | None]:
+        """All paths that count, and the folder whose every name does."""
+        if not Path(self.path).is_dir():
+            return [self.path], None
+        return [self.path, *map(str, _files_in(self.path))], os.path.realpath(self.path)
 
-def _wait_for_change(mailbox: Mailbox, trail: "_Trail") -> None:
+
+def _wait_for_change(mailbox: Mailbox, trail: Trail) -> None:
     """Return soon after the last of a flurry of changes, or after a while without any."""
     look_s = time.monotonic() + LOOK_ANYWAY_S
     first_s: float | None = None
@@ -89,72 +92,12 @@ def _wait_for_change(mailbox: Mailbox, trail: "_Trail") -> None:
             return
 
 
-class _Trail:
-    """Watches every folder that the path leads through, links included, for the names it uses."""
-
-    def __init__(self, inotify: INotify, path: str) -> None:
-        self._inotify = inotify
-        self._path = path
-        self._names: dict[int, set[str]] = {}
-
-    def follow(self) -> None:
-        """Watch the path as it leads now."""
-        names: dict[int, set[str]] = {}
-        for folder, interesting in _steps(self._path).items():
-            try:
-                watch = self._inotify.add_watch(folder, MASK)
-            except OSError:
-                continue  # missing, or not readable; its parent or the next look tells
-            names.setdefault(watch, set()).update(interesting)
-        for gone in self._names.keys() - names.keys():
-            try:
-                self._inotify.rm_watch(gone)
-            except OSError:
-                continue  # the kernel dropped it with its folder
-        self._names = names
-
-    def has_changed(self) -> bool:
-        """Whether something on the path was touched since the last call."""
-        events: list[Event] = self._inotify.read(timeout=0)
-        return any(self._concerns(event) for event in events)
-
-    def _concerns(self, event: Event) -> bool:
-        if event.mask & (flags.Q_OVERFLOW | flags.DELETE_SELF | flags.MOVE_SELF):
-            return True
-        return event.name in self._names.get(event.wd, ())
+def read(path: str) -> Document:
+    """What the file says, or all files of the folder together. Raises SpecError."""
+    return _read_folder(path) if Path(path).is_dir() else _read_file(path)
 
 
-def _steps(path: str) -> dict[str, set[str]]:
-    """Each folder that `path` leads through, and the names in it that decide where to."""
-    steps: dict[str, set[str]] = defaultdict(set)
-    here = "/"
-    names = path.split("/")[::-1]
-    links = 0
-    while names:
-        name = names.pop()
-        if name in ("", "."):
-            continue
-        if name == "..":
-            here = os.path.dirname(here)  # noqa: PTH120 - `here` has no links in it
-            continue
-        steps[here].add(name)
-        step = os.path.join(here, name)  # noqa: PTH118
-        try:
-            target = os.readlink(step)  # noqa: PTH115
-        except OSError:
-            here = step
-            continue
-        links += 1
-        if links > MAX_LINKS:
-            break
-        if target.startswith("/"):
-            here = "/"
-        names += target.split("/")[::-1]
-    return steps
-
-
-def read(path: str) -> bytes:
-    """The file's content. Raises SpecError with the reason."""
+def _read_file(path: str) -> bytes:
     try:
         # Without O_NONBLOCK, a FIFO would keep us here.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -167,7 +110,33 @@ def read(path: str) -> bytes:
         raise SpecError([f"cannot be read: {error.strerror}"]) from None
 
 
-def _read_or_error(path: str) -> bytes | SpecError:
+def _files_in(folder: str) -> list[Path]:
+    """The files that count, sorted; hidden ones and those of other endings do not."""
+    try:
+        found = sorted(Path(folder).iterdir())
+    except OSError:
+        return []
+    return [path for path in found if path.suffix in ENDINGS and not path.name.startswith(".")]
+
+
+def _read_folder(folder: str) -> RouteSpec:
+    """Each file is a whole route spec; no CIDR may be in two of them."""
+    files = _files_in(folder)
+    if not files:
+        raise SpecError([f"there is no file in it that ends in {' or '.join(ENDINGS)}"])
+    faults: list[str] = []
+    specs: dict[str, RouteSpec] = {}
+    for path in files:
+        try:
+            specs[path.name] = parse_spec(_read_file(str(path)))
+        except SpecError as error:
+            faults += (f"{path.name}: {fault}" for fault in error.faults)
+    if faults:
+        raise SpecError(faults)
+    return merge_specs(specs)
+
+
+def _read_or_error(path: str) -> Document | SpecError:
     try:
         return read(path)
     except SpecError as error:

@@ -17,6 +17,7 @@ from tests.aws.client import EmbeddedEc2
 from tests.waiting import wait_until
 
 BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parents[2]
 
 
 def _free_port() -> int:

@@ -25,6 +25,7 @@ def main(folder: Path) -> int:
         **defaults,
         "verbose": True,
         "state_dir": str(folder / "state"),
+        "memory_limit": 1024,
         "folder": str(folder),
     }
     log.set_up("-", verbose=True, worker="supervisor")

@@ -190,3 +190,22 @@ def test_a_restart_with_a_bad_file_goes_on_with_the_last_accepted_spec(
     again.wait_log("the last accepted route spec is used")
     again.wait_healthy()
     assert again.json("/route_spec") == json.loads(spec_text(1))
+
+
+@pytest.mark.usefixtures("hosts")
+def test_a_folder_of_files_is_merged(tmp_path: Path, start_daemon: StartDaemon) -> None:
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    (folder / "a.json").write_text(spec_text(1))
+    (folder / "b.conf").write_text(spec_text(2))
+    (folder / "b.conf~").write_text("an editor's backup")
+    daemon = start_daemon(file=folder)
+    wait_until(lambda: daemon.get("/route_spec")[0] == 200, 10, daemon.log)
+    assert daemon.json("/route_spec") == {**json.loads(spec_text(1)), **json.loads(spec_text(2))}
+    (folder / "c.json").write_text(spec_text(2))
+    wait_refused(daemon, '"10.2.0.0/16": is in b.conf and in c.json')
+    assert len(daemon.json("/route_spec")) == 2
+    (folder / "b.conf").unlink()
+    wait_until(lambda: daemon.json("/route_info")["refused_spec"] == [], SOON_S, daemon.log)
+    (folder / "c.json").unlink()
+    wait_in_force(daemon, 1)

@@ -29,7 +29,7 @@ ONLY_IN = {
     },
     "flask": {"vpcrouter/pages.py", "workers/api.py"},
     "waitress": {"workers/api.py"},
-    "inotify_simple": {"workers/configfile.py"},
+    "inotify_simple": {"vpcrouter/trail.py", "workers/configfile.py"},
     "urllib3": {"vpcrouter/etcd_client.py"},
 }
 MODULES = sorted(
