@@ -60,3 +60,7 @@ class Ec2Error(VpcRouterError):
         self.code = code
         self.message = message
         super().__init__(f"{action}: {code}: {message}")
+
+
+class EtcdError(VpcRouterError):
+    """etcd refused a call, answered nonsense, or did not answer."""

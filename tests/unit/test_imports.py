@@ -8,7 +8,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MAX_LINES = 400
-PURE = frozenset({"spec", "health", "plan", "guard", "view", "verify", "retry", "lifecycle"})
+PURE = frozenset(
+    {
+        *("spec", "health", "plan", "guard", "view", "verify", "retry", "lifecycle"),
+        *("instance_events", "instance_health", "nodes"),
+    }
+)
 IMPURE = frozenset(
     {
         *("asyncio", "boto3", "botocore", "logging", "multiprocessing", "os", "pathlib", "random"),
@@ -21,6 +26,7 @@ TYPES_ONLY = {"lifecycle": {"random"}}
 ONLY_IN = {
     "boto3": {"vpcrouter/aws.py"},
     "botocore": {"vpcrouter/aws.py"},
+    "kubernetes": {"vpcrouter/node_watch.py"},
     "multiprocessing": {
         "vpcrouter/channel.py",
         "vpcrouter/child.py",
@@ -32,6 +38,8 @@ ONLY_IN = {
     "inotify_simple": {"vpcrouter/trail.py", "workers/configfile.py"},
     "urllib3": {"vpcrouter/etcd_client.py"},
 }
+PLUGIN_CONTRACT = {"errors", "etcd", "mailbox", "options", "plugins", "spec"}
+"""What packages from outside may import."""
 MODULES = sorted(
     str(path.relative_to(ROOT))
     for package in ("vpcrouter", "workers")
@@ -115,3 +123,11 @@ def test_messages_import_no_more_than_the_core() -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_modules_stay_small(module: str) -> None:
     assert len((ROOT / module).read_text().splitlines()) <= MAX_LINES
+
+
+def test_the_example_plugin_imports_nothing_but_the_contract() -> None:
+    package = ROOT / "examples" / "vpcrouter-romana-plugin" / "vpcrouter_romana_plugin"
+    names = {name for path in package.glob("*.py") for name in imported_in(path.read_text())}
+    assert "vpcrouter.plugins.Watcher" in names
+    assert ours(names) <= PLUGIN_CONTRACT
+    assert "workers" not in roots(names)

@@ -1,0 +1,71 @@
+"""Watcher `romana`: the route spec follows the topology that Romana 2.0 keeps in etcd."""
+
+from collections.abc import Iterable, Iterator
+from typing import ClassVar
+
+from vpcrouter.errors import SpecError
+from vpcrouter.etcd import EtcdAccess, Follower, KeyRange, endpoint_urls
+from vpcrouter.mailbox import Mailbox
+from vpcrouter.options import PATH, TEXT, Option, whole
+from vpcrouter.plugins import Values, Watcher
+from vpcrouter.spec import Document
+
+from vpcrouter_romana_plugin import __version__
+from vpcrouter_romana_plugin.topology import routes_of
+
+KEY = "/romana/ipam/data"
+TLS_OPTIONS = ("etcd_ca_cert", "etcd_priv_key", "etcd_cert_chain")
+
+
+class Romana(Watcher):
+    """Yields a route for every group of hosts, anew at each change of the topology."""
+
+    name: ClassVar[str] = "romana"
+    version: ClassVar[str] = __version__
+    origin = f"etcd {KEY}"
+
+    @classmethod
+    def add_arguments(cls) -> Iterable[Option]:
+        yield Option("etcd_addr", TEXT, "localhost", "the address of Romana's etcd")
+        yield Option("etcd_port", whole(1, 65_535, "PORT"), 2379, "the port of Romana's etcd")
+        yield Option(
+            "etcd_ca_cert", PATH, None, "the file with the CA certificates that vouch for etcd"
+        )
+        yield Option("etcd_priv_key", PATH, None, "the file with our private key")
+        yield Option("etcd_cert_chain", PATH, None, "the file with our certificate, and its chain")
+
+    @classmethod
+    def check_arguments(cls, values: Values) -> Iterable[str]:
+        if (values["etcd_priv_key"] is None) != (values["etcd_cert_chain"] is None):
+            yield "romana: etcd_priv_key and etcd_cert_chain are only of use together"
+            return
+        try:
+            yield from (f"romana: {fault}" for fault in _access(values).faults())
+        except ValueError as error:
+            yield f"etcd_addr: {error}"
+
+    def watch(self, mailbox: Mailbox) -> Iterator[Document | SpecError | None]:
+        for found in Follower(_access(self.values), KeyRange.one(KEY)).follow(mailbox):
+            if isinstance(found, SpecError):
+                yield found
+                continue
+            topology = found.get(KEY.encode())
+            try:
+                if topology is None:
+                    raise SpecError(["there is no such key: either no Romana, or not its etcd"])
+                yield routes_of(topology)
+            except SpecError as error:
+                yield SpecError(f"{KEY}: {fault}" for fault in error.faults)
+
+
+def _access(values: Values) -> EtcdAccess:
+    """Raises ValueError with a sentence about the address."""
+    host = values["etcd_addr"]
+    endpoint = f"[{host}]" if ":" in host else host
+    has_tls = any(values[name] is not None for name in TLS_OPTIONS)
+    return EtcdAccess(
+        endpoint_urls((f"{endpoint}:{values['etcd_port']}",), has_tls),
+        ca=values["etcd_ca_cert"],
+        cert=values["etcd_cert_chain"],
+        key=values["etcd_priv_key"],
+    )

@@ -1,0 +1,333 @@
+"""etcd's v3 API at one of its members, through the HTTP/JSON gateway that every member has.
+
+Source: https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/ and etcd's rpc.proto. In that JSON,
+bytes are base64, 64-bit numbers are text, and fields that are 0 or false are left out.
+"""
+
+import base64
+import json
+import ssl
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
+
+from vpcrouter.errors import EtcdError
+
+SILENCE_S = 5.0
+"""A watch that says nothing for so long may be a dead one."""
+PAGE_KEYS = 1000
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+READ_BYTES = 64 * 1024
+UNAUTHENTICATED = 16
+OLD_TOKEN = "auth store is old"  # noqa: S105 - etcd's words for a token from before a change
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdAccess:
+    """How to reach an etcd: URLs of its members, and files and names to be let in by.
+
+    `timeout_s` is for connecting and for each answer. Files are read anew for each connection or
+    login, so that they may be replaced.
+    """
+
+    urls: tuple[str, ...]
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    user: str | None = None
+    password_file: str | None = None
+    timeout_s: float = 3.0
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong with the files, a sentence each."""
+        for check in (self.tls, self.password):
+            try:
+                check()
+            except EtcdError as error:
+                yield str(error)
+
+    def tls(self) -> ssl.SSLContext:
+        """Raises EtcdError when a file cannot be used."""
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+        except OSError as error:
+            raise EtcdError(f"the CA {self.ca} cannot be used: {_why_os(error)}") from None
+        if self.cert is not None:
+            try:
+                # Without a password, OpenSSL would ask for one on the terminal.
+                context.load_cert_chain(self.cert, self.key, password="")
+            except (OSError, ValueError) as error:
+                why = _why_os(error) if isinstance(error, OSError) else str(error)
+                raise EtcdError(
+                    f"the certificate {self.cert} with the key {self.key} cannot be used: {why}"
+                ) from None
+        return context
+
+    def password(self) -> str:
+        """Raises EtcdError when the file cannot be read."""
+        if self.password_file is None:
+            return ""
+        try:
+            return Path(self.password_file).read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            why = _why_os(error) if isinstance(error, OSError) else "it is no UTF-8 text"
+            raise EtcdError(f"{self.password_file} cannot be read: {why}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """The keys from `first` up to `end` without it; without an end the one key `first`."""
+
+    first: bytes
+    end: bytes | None = None
+
+    @classmethod
+    def one(cls, key: str) -> "KeyRange":
+        return cls(key.encode())
+
+    @classmethod
+    def below(cls, prefix: str) -> "KeyRange":
+        """All keys that begin with `prefix`, which is not empty."""
+        first = prefix.encode()
+        # UTF-8 has no byte 0xff, so the last one can always be counted up.
+        return cls(first, first[:-1] + bytes([first[-1] + 1]))
+
+    def as_json(self) -> dict[str, Any]:
+        end = {} if self.end is None else {"range_end": _encode(self.end)}
+        return {"key": _encode(self.first), **end}
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the keys held at one revision of the store."""
+
+    revision: int
+    values: Mapping[bytes, bytes]
+
+
+class _RefusedError(EtcdError):
+    """etcd answered with an error of its own; `code` is gRPC's, 0 where there is none."""
+
+    def __init__(self, message: str, code: int) -> None:
+        self.code = code
+        super().__init__(message)
+
+    @property
+    def is_about_the_token(self) -> bool:
+        return self.code == UNAUTHENTICATED or OLD_TOKEN in str(self)
+
+
+class EtcdMember:
+    """Calls to one member. Every method raises EtcdError, in words that stay the same when a call
+    fails in the same way again; each blocks, for the time-out at least, so it needs a thread."""
+
+    def __init__(self, url: str, access: EtcdAccess) -> None:
+        self.url = url
+        self._access = access
+        self._token: str | None = None
+        is_tls = url.startswith("https:")
+        self._pool = urllib3.PoolManager(
+            maxsize=2, retries=False, ssl_context=access.tls() if is_tls else None
+        )
+
+    def close(self) -> None:
+        self._pool.clear()
+
+    def read(self, keys: KeyRange) -> Snapshot:
+        """What `keys` hold now, agreed on by a majority of the members (a linearizable read)."""
+        values: dict[bytes, bytes] = {}
+        request: dict[str, Any] = {**keys.as_json(), "limit": str(PAGE_KEYS)}
+        revision = 0
+        while True:
+            answer = self._call("kv/range", request)
+            try:
+                page = {
+                    _decode(each["key"]): _decode(each.get("value", ""))
+                    for each in answer.get("kvs") or ()
+                }
+                revision = revision or int(answer["header"]["revision"])
+            except (LookupError, TypeError, ValueError, AttributeError):
+                raise EtcdError("answers a read with nonsense") from None
+            values |= page
+            if not (answer.get("more") and page):
+                return Snapshot(revision, values)
+            # The pages that follow are of the revision of the first one.
+            after = _encode(max(page) + b"\0")
+            request = {**request, "key": after, "revision": str(revision)}
+
+    def watch(self, keys: KeyRange, revision: int) -> Generator[int, None, None]:
+        """The revisions after `revision` at which `keys` changed, as they come.
+
+        The first one yielded is `revision` itself, once the watch stands. Returns when the watch
+        was silent for SILENCE_S, or cannot go on because etcd has forgotten what was between
+        (compaction): then the keys have to be read afresh.
+        """
+        request = {"create_request": {**keys.as_json(), "start_revision": str(revision + 1)}}
+        response = self._open("watch", request, SILENCE_S, self._login())
+        try:
+            if response.status != 200:
+                raise _refusal(response.status, self._content(response))
+            for line in _lines(response):
+                result = _watch_result(line)
+                if result.get("compact_revision", "0") != "0":
+                    return
+                if result.get("canceled"):
+                    raise EtcdError(
+                        f"refuses the watch: {result.get('cancel_reason', 'no reason')}"
+                    )
+                yield _revision(result) if result.get("events") else revision
+        except ReadTimeoutError:
+            return
+        except HTTPError as error:
+            raise EtcdError(_why(error)) from None
+        finally:
+            response.close()
+        raise EtcdError("ended the watch")
+
+    def _call(self, path: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to one request; with a new token where the one there was is refused."""
+        had_token = self._token is not None
+        try:
+            return self._exchange(path, request, self._login())
+        except _RefusedError as error:
+            if not (had_token and error.is_about_the_token):
+                raise
+            self._token = None
+        return self._exchange(path, request, self._login())
+
+    def _login(self) -> str | None:
+        """The token to make calls with, from etcd where there is none yet."""
+        if self._access.user is None:
+            return None
+        if self._token is None:
+            request = {"name": self._access.user, "password": self._access.password()}
+            token = self._exchange("auth/authenticate", request, None).get("token")
+            if not isinstance(token, str):
+                raise EtcdError("answers a login with nonsense")
+            self._token = token
+        return self._token
+
+    def _exchange(self, path: str, request: Mapping[str, Any], token: str | None) -> dict[str, Any]:
+        response = self._open(path, request, self._access.timeout_s, token)
+        try:
+            content = self._content(response)
+        except HTTPError as error:
+            raise EtcdError(_why(error)) from None
+        finally:
+            response.release_conn()
+        if response.status != 200:
+            raise _refusal(response.status, content)
+        return _object(content)
+
+    def _open(
+        self, path: str, request: Mapping[str, Any], timeout_s: float, token: str | None
+    ) -> urllib3.BaseHTTPResponse:
+        # A member that has lost its cluster then ends a watch instead of being silent.
+        headers = {"Content-Type": "application/json", "Grpc-Metadata-hasleader": "true"}
+        if token is not None:
+            headers["Authorization"] = token
+        try:
+            return self._pool.request(
+                "POST",
+                f"{self.url}/v3/{path}",
+                body=json.dumps(request),
+                headers=headers,
+                timeout=urllib3.Timeout(connect=self._access.timeout_s, read=timeout_s),
+                preload_content=False,
+                redirect=False,
+            )
+        except HTTPError as error:
+            raise EtcdError(_why(error)) from None
+
+    def _content(self, response: urllib3.BaseHTTPResponse) -> bytes:
+        content = response.read(MAX_ANSWER_BYTES + 1)
+        if len(content) > MAX_ANSWER_BYTES:
+            response.close()
+            raise EtcdError(f"answers with more than {MAX_ANSWER_BYTES // 1024 // 1024} MiB")
+        return content
+
+
+def _encode(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+def _decode(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    rest = b""
+    for piece in response.stream(READ_BYTES):
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from filter(None, lines)
+        if len(rest) > MAX_ANSWER_BYTES:
+            raise EtcdError("answers a watch with nonsense")
+
+
+def _object(content: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(content)
+    except (ValueError, RecursionError):
+        answer = None
+    if not isinstance(answer, dict):
+        raise EtcdError("does not answer as etcd does")
+    return answer
+
+
+def _watch_result(line: bytes) -> dict[str, Any]:
+    answer = _object(line)
+    result = answer.get("result")
+    if isinstance(result, dict):
+        return result
+    raise _refusal(0, json.dumps(answer.get("error")).encode())
+
+
+def _revision(result: Mapping[str, Any]) -> int:
+    try:
+        return int(result["header"]["revision"])
+    except (LookupError, TypeError, ValueError):
+        raise EtcdError("answers a watch with nonsense") from None
+
+
+def _refusal(status: int, content: bytes) -> _RefusedError:
+    """What etcd said in an answer that is none; 3.4 and 3.6 put it in different fields."""
+    try:
+        answer = json.loads(content)
+        message = answer.get("message") or answer["error"]
+        code = int(answer.get("code") or answer.get("grpc_code") or 0)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+        if status == 404:
+            return _RefusedError("has no HTTP gateway (enable-grpc-gateway), or is no etcd", 0)
+        first = content[:200].decode(errors="replace").strip().partition("\n")[0]
+        return _RefusedError(f"answers HTTP status {status} {first}".rstrip(), 0)
+    return _RefusedError(f"refuses: {message}", code)
+
+
+def _why(error: Exception) -> str:
+    """What urllib3 met, without the addresses of objects that its own words have."""
+    if isinstance(error, ReadTimeoutError):
+        return "does not answer in time"
+    inner = [error.__cause__, error.__context__, *error.args]
+    for each in inner:
+        if isinstance(each, ConnectionError) and not isinstance(each, ConnectionRefusedError):
+            return "closed the connection"
+        if isinstance(each, OSError):
+            what = "TLS fails" if isinstance(each, ssl.SSLError) else "cannot be reached"
+            return f"{what}: {_why_os(each)}"
+    if isinstance(error, SSLError):
+        return f"TLS fails: {error}"
+    if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
+        return "cannot be reached: timed out"
+    return "closed the connection"
+
+
+def _why_os(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).lower().replace("_", " ")
+    return error.strerror or str(error)
