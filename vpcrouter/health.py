@@ -6,6 +6,7 @@ Pure: no clock, socket or process. Time is an argument, in monotonic seconds.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from vpcrouter.messages import HealthReport
 
@@ -17,6 +18,24 @@ class State(StrEnum):
     QUESTIONABLE = "questionable"
     FAILED = "failed"
     UNKNOWN = "unknown"
+
+
+class Verdict(NamedTuple):
+    """The hosts of one check that are not healthy."""
+
+    failed: frozenset[str] = frozenset()
+    questionable: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, states: Mapping[str, State]) -> "Verdict":
+        """By the state of each host."""
+        return cls(
+            *(
+                frozenset(host for host, its in states.items() if its is state)
+                for state in (State.FAILED, State.QUESTIONABLE, State.UNKNOWN)
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)

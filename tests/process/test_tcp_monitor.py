@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.net.monitor import MonitorProcess
-from workers import tcp
+from vpcrouter import probing_connect
 from workers.tcp import ConnectProber
 
 START_S = 15.0
@@ -199,8 +199,8 @@ def test_no_descriptors_left_is_not_sent(
 def test_silent_hosts_leave_room_to_the_others(
     prober_of: Any, listeners: contextlib.ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tcp, "MAX_PENDING", 10)
-    monkeypatch.setattr(tcp, "SPARE_DESCRIPTORS", 0)
+    monkeypatch.setattr(probing_connect, "MAX_PENDING", 10)
+    monkeypatch.setattr(probing_connect, "SPARE_DESCRIPTORS", 0)
     monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
     prober = prober_of(listen(listeners, A))
     prober.set_hosts([A, B])

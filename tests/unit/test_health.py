@@ -32,13 +32,20 @@ def make_judge(policy: HealthPolicy = POLICY) -> Judge:
 
 
 def play(judge: Judge, events: str, step_s: float = 1.0, from_s: float = 0.0) -> float:
-    """One event every `step_s`: a answered, m missed, u unsent; returns the time of the last."""
+    """One event every `step_s`; returns the time of the last.
+
+    a answered, q answered to be questionable, m missed, u unsent.
+    """
     at_s = from_s
     for event in events:
         at_s += step_s
         before = judge.state(H)
-        act = {"a": judge.answered, "m": judge.missed, "u": judge.unsent}[event]
-        assert act(H, at_s) == (judge.state(H) is not before)
+        if event == "q":
+            has_changed = judge.answered(H, at_s, questionable=True)
+        else:
+            act = {"a": judge.answered, "m": judge.missed, "u": judge.unsent}[event]
+            has_changed = act(H, at_s)
+        assert has_changed == (judge.state(H) is not before)
     return at_s
 
 
@@ -75,6 +82,18 @@ def play(judge: Judge, events: str, step_s: float = 1.0, from_s: float = 0.0) ->
         ("mmm" + "a" * 9 + "uuu" + "a" * 10, FAILED),
         ("mmm" + "a" * 9 + "uuu" + "a" * 11, HEALTHY),
         ("mmm" + "a" * 10 + "mm", HEALTHY),
+        ("q", QUESTIONABLE),
+        ("aq", QUESTIONABLE),
+        ("qa", HEALTHY),
+        ("aqa", HEALTHY),
+        ("aqmm", QUESTIONABLE),
+        ("aqmmm", FAILED),
+        ("mmqmm", QUESTIONABLE),
+        ("quu", QUESTIONABLE),
+        ("quuu", UNKNOWN),
+        ("mmm" + "q" * 9, FAILED),
+        ("mmm" + "q" * 10, QUESTIONABLE),
+        ("mmm" + "a" * 9 + "q", QUESTIONABLE),
     ],
 )
 def test_state_after_events(events: str, state: State) -> None:
@@ -187,7 +206,7 @@ def test_a_seed_does_not_undo_a_judgement() -> None:
     assert judge.state(H) is HEALTHY
 
 
-EVENTS = st.lists(st.tuples(st.sampled_from("amu"), st.floats(0.001, 5.0)), max_size=80)
+EVENTS = st.lists(st.tuples(st.sampled_from("amuq"), st.floats(0.001, 5.0)), max_size=80)
 
 
 @given(EVENTS, st.integers(1, 4), st.integers(1, 4))

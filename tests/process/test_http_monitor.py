@@ -1,0 +1,161 @@
+"""The http monitor, end to end: real daemon, real HTTP servers, EC2 over HTTP."""
+
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.aws.client import Network
+from tests.process.authority import Authority
+from tests.process.conftest import HOSTS, StartDaemon
+from tests.process.daemon import BIN, Daemon
+from tests.process.test_routing import target, wait_target
+from tests.process.web import Behave, Web, answer, drips, says, stalls
+from tests.waiting import wait_until
+
+StartHttp = Callable[..., Daemon]
+READY = answer(200, b"all is ready")
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    with Web(HOSTS) as servers:
+        for host in HOSTS:
+            servers.behave[host] = READY
+        yield servers
+
+
+def flags_for(web: Web, scheme: str = "http") -> tuple[str, ...]:
+    return (
+        *("--health", "http", "--http_check_url", f"{scheme}://{{host}}:{web.port}/healthz"),
+        *("--http_check_interval", "0.5", "--http_check_timeout", "0.3"),
+        *("--http_check_body", "ready"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("behave", "reason"),
+    [
+        (answer(500, b"all is ready"), "status 500"),
+        (answer(200, b"in maintenance"), "the body lacks the text"),
+        (stalls, "timed out waiting for the answer"),
+        (drips, "timed out waiting for the answer"),
+        (says(b"rubbish\r\n\r\n"), "no HTTP answer"),
+    ],
+)
+def test_a_host_that_does_not_answer_well_loses_its_routes(
+    behave: Behave, reason: str, net: Network, web: Web, start_daemon: StartDaemon
+) -> None:
+    daemon = start_daemon(*flags_for(web))
+    first = wait_target(net, set(HOSTS))
+    daemon.wait_healthy()
+    web.behave[first] = behave
+    wait_target(net, set(HOSTS) - {first})
+    assert daemon.json("/ips")["failed_ips"] == [first]
+    assert reason in daemon.log()
+    web.behave[first] = READY
+    wait_until(lambda: daemon.json("/ips")["failed_ips"] == [], 30, daemon.log)
+    assert target(net) != first
+
+
+def test_over_tls_with_a_client_certificate(
+    net: Network, tmp_path: Path, start_daemon: StartDaemon
+) -> None:
+    authority = Authority(tmp_path)
+    theirs, ours = authority.issue(*HOSTS), authority.issue("vpcrouter")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.ca))
+    context.load_cert_chain(theirs.cert, theirs.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with Web(HOSTS, tls=context) as web:
+        for host in HOSTS:
+            web.behave[host] = READY
+        daemon = start_daemon(
+            *flags_for(web, "https"),
+            *("--http_check_ca", str(authority.ca)),
+            *("--http_check_cert", str(ours.cert), "--http_check_key", str(ours.key)),
+        )
+        first = wait_target(net, set(HOSTS))
+        daemon.wait_healthy()
+        assert daemon.json("/ips")["failed_ips"] == []
+        web.behave[first] = answer(503)
+        wait_target(net, set(HOSTS) - {first})
+
+
+def test_certificates_that_nobody_trusts_fail_all_hosts_and_are_told_once(
+    net: Network, tmp_path: Path, start_daemon: StartDaemon
+) -> None:
+    pair = Authority(tmp_path).issue(*HOSTS)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair.cert, pair.key)
+    with Web(HOSTS, tls=context) as web:
+        for host in HOSTS:
+            web.behave[host] = READY
+        daemon = start_daemon(*flags_for(web, "https"))
+        daemon.wait_log("TLS: unable to get local issuer certificate", 20, 3)
+        daemon.wait_log("ready")
+        wait_until(lambda: len(daemon.json("/ips")["failed_ips"]) == 3, 15, daemon.log)
+        assert daemon.log().count("TLS: unable to get local issuer certificate") == 3
+        daemon.end()
+        # As a switch that is on by default is turned off:
+        daemon = start_daemon(*flags_for(web, "https"), "--http_check_verify", "no")
+        wait_target(net, set(HOSTS))
+        wait_until(lambda: daemon.json("/ips")["failed_ips"] == [], 30, daemon.log)
+
+
+@pytest.mark.parametrize(
+    ("flags", "faults"),
+    [
+        ([], ["http_check_url: is needed, such as http://{host}:8080/healthz"]),
+        (
+            ["--http_check_url", "http://10.0.0.1/"],
+            [
+                "--http_check_url: must have {host}, and nothing else, as its host",
+                "http_check_url: is needed, such as http://{host}:8080/healthz",
+            ],
+        ),
+        (
+            ["--http_check_url", "http://{host}/", "--http_check_ca", "/nowhere.pem"],
+            ["http_check_ca: is of no use unless http_check_url begins with https://"],
+        ),
+        (
+            ["--http_check_url", "https://{host}/", "--http_check_ca", "/nowhere.pem"],
+            ["http_check options for TLS: /nowhere.pem: No such file or directory"],
+        ),
+        (
+            ["--http_check_url", "https://{host}/", "--http_check_key", "/nowhere.key"],
+            ["http_check_key: is of no use without http_check_cert"],
+        ),
+        (
+            ["--http_check_url", "https://{host}/", "--http_check_cert", "/dev/null"],
+            ["http_check options for TLS: /dev/null: no certificate and a key to it, open"],
+        ),
+        (
+            ["--http_check_url", "http://{host}/", "--http_check_timeout", "3"],
+            ["http_check_timeout (3 s) must be less than http_check_interval (2 s)"],
+        ),
+        (
+            ["--http_check_url", "http://{host}/", "--http_check_status", "200-100"],
+            ["--http_check_status: must be statuses from 200 to 599, such as 200,204 or 200-399"],
+        ),
+    ],
+)
+def test_wrong_settings(flags: list[str], faults: list[str], spec_file: Path) -> None:
+    command = [
+        str(BIN / "vpcrouter"),
+        "--check",
+        "-v",
+        "vpc-1",
+        "-f",
+        str(spec_file),
+        "--health",
+        "http",
+    ]
+    done = subprocess.run(
+        [*command, *flags], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 78
+    for fault in faults:
+        assert f"vpcrouter: {fault}" in done.stderr
+    assert len(done.stderr.splitlines()) == len(faults)

@@ -1,0 +1,195 @@
+"""Probers over non-blocking TCP connections, one for each probe.
+
+What a connection is for, and what of it counts as an answer, is the subclass's business.
+"""
+
+import errno
+import os
+import resource
+import select
+import socket
+import struct
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Generic, NoReturn, Protocol, TypeVar
+
+from vpcrouter.errors import VpcRouterError
+from vpcrouter.probing_schedule import Outcome
+
+SPARE_DESCRIPTORS = 64
+MAX_PENDING = 50_000
+READ_AT_ONCE = 256
+
+REFUSALS = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT, errno.EHOSTUNREACH})
+"""What a connection under way ends with when it is the host, or the way to it, that fails."""
+REFUSALS_AT_ONCE = REFUSALS - {errno.EHOSTUNREACH}
+"""The same from `connect` itself, where an unreachable host is our own routing's word."""
+HANG_UPS = frozenset({errno.EPIPE, errno.ENOTCONN, errno.ECONNABORTED})
+"""What it is when the host has ended a connection that stood."""
+RESET_AT_CLOSE = struct.pack("ii", 1, 0)
+
+
+class MissedError(VpcRouterError):
+    """The host gave no answer that counts; says why."""
+
+
+class UnsentError(VpcRouterError):
+    """The probe says nothing of the host: it is we who could not go on."""
+
+
+class Pending(Protocol):
+    """What is under way on one connection."""
+
+    def fileno(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+P = TypeVar("P", bound=Pending)
+
+
+class SocketProber(ABC, Generic[P]):
+    """A Prober (see `vpcrouter.probing`). Connections are reset at their end: no TIME_WAIT."""
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, max_pending: int | None = None
+    ) -> None:
+        self.trouble = ""
+        self._clock = clock
+        self._epoll = select.epoll()
+        self._serials: dict[int, int] = {}
+        self._pending: dict[int, P] = {}
+        self._known: list[Outcome] = []
+        self._hosts: frozenset[str] = frozenset()
+        self._silent: set[str] = set()
+        self._max_pending = _raise_descriptor_limit(max_pending or MAX_PENDING)
+        self._max_silent = self._max_pending // 2
+
+    @abstractmethod
+    def address(self, host: str) -> tuple[str, int]:
+        """Where to connect to."""
+
+    @abstractmethod
+    def begun(self, host: str, sock: socket.socket) -> P:
+        """`sock` is being connected to `host`; the result owns it."""
+
+    @abstractmethod
+    def advance(self, pending: P, event: int) -> bool:
+        """Do what epoll's `event` allows; True once the host has answered, False to go on.
+
+        Never waits. Raises MissedError, UnsentError.
+        """
+
+    def fileno(self) -> int:
+        return self._epoll.fileno()
+
+    def close(self) -> None:
+        self.forget(list(self._pending))
+        self._epoll.close()
+
+    def set_hosts(self, hosts: Sequence[str]) -> None:
+        self._hosts = frozenset(hosts)
+        self._silent &= self._hosts
+
+    def send(self, hosts: Sequence[str], first: int) -> Collection[int]:
+        return [i for i, host in enumerate(hosts) if not self._start(host, first + i)]
+
+    def _start(self, host: str, serial: int) -> bool:
+        """Begin to connect; False when that is not possible here and now."""
+        # Hosts that let us wait hold descriptors long; they must leave some to the others.
+        room = self._max_silent if host in self._silent else self._max_pending
+        if len(self._pending) >= room:
+            self.trouble = f"{room} connections are pending, as many as may be"
+            return False
+        try:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0)
+        except OSError as error:
+            self.trouble = error.strerror or str(error)
+            return False
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+        result = sock.connect_ex(self.address(host))
+        if result in {0, errno.EINPROGRESS}:
+            fd = sock.fileno()
+            self._epoll.register(fd, select.EPOLLOUT)
+            self._serials[fd] = serial
+            self._pending[serial] = self.begun(host, sock)
+            return True
+        sock.close()
+        if result in REFUSALS_AT_ONCE:
+            self._known.append((serial, False, self._clock()))
+            return True
+        self.trouble = os.strerror(result)
+        return False
+
+    def collect(self) -> Sequence[Outcome] | None:
+        outcomes, self._known = self._known, []
+        events = self._epoll.poll(0, READ_AT_ONCE)
+        if not events:
+            return outcomes or None
+        now_s = self._clock()
+        for fd, event in events:
+            serial = self._serials[fd]
+            outcome: bool | None = True
+            try:
+                if not self.advance(self._pending[serial], event):
+                    continue
+            except MissedError:
+                outcome = False
+            except UnsentError as error:
+                outcome = None
+                self.trouble = str(error)
+            self._end(serial)
+            outcomes.append((serial, outcome, now_s))
+        return outcomes
+
+    def expire(self, probes: Iterable[tuple[int, str]]) -> None:
+        for serial, host in probes:
+            self._end(serial)
+            if host in self._hosts:
+                self._silent.add(host)
+
+    def revive(self, hosts: Iterable[str]) -> None:
+        self._silent.difference_update(hosts)
+
+    def forget(self, serials: Iterable[int]) -> None:
+        for serial in serials:
+            self._end(serial)
+
+    def want(self, pending: P, events: int) -> None:
+        """Let `advance` be called at these of epoll's events."""
+        self._epoll.modify(pending.fileno(), events)
+
+    def _end(self, serial: int) -> None:
+        pending = self._pending.pop(serial, None)
+        if pending is not None:
+            del self._serials[pending.fileno()]
+            pending.close()
+
+
+def raise_for_connection(sock: socket.socket, event: int) -> None:
+    """Return if `sock`, of which epoll tells `event`, is connected.
+
+    Raises MissedError, UnsentError.
+    """
+    if event & (select.EPOLLERR | select.EPOLLHUP):
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise_for_error(error)
+
+
+def raise_for_error(number: int) -> NoReturn:
+    """Say whose fault an error on a connection is. Raises MissedError, UnsentError."""
+    kind = MissedError if number in REFUSALS | HANG_UPS else UnsentError
+    raise kind(os.strerror(number))
+
+
+def _raise_descriptor_limit(max_pending: int) -> int:
+    """Allow a descriptor for each pending connection, if that may be; how many can be pending."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    ours = max_pending + SPARE_DESCRIPTORS
+    wanted = ours if hard == resource.RLIM_INFINITY else min(hard, ours)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted - SPARE_DESCRIPTORS

@@ -1,0 +1,150 @@
+"""The monitor `http`: a host is healthy that answers a GET as expected."""
+
+import re
+from collections.abc import Iterable
+from typing import ClassVar
+
+from vpcrouter.errors import ConfigError
+from vpcrouter.mailbox import Mailbox
+from vpcrouter.options import PATH, SWITCH, TEXT, Kind, Option
+from vpcrouter.plugins import Monitor, Values
+from vpcrouter.probing import ProbeLoop
+from vpcrouter.probing_http import CheckUrl, HttpCheck, HttpProber, Statuses
+from vpcrouter.probing_options import Timing, check_probe_options, probe_options
+from vpcrouter.probing_tls import ClientTls, TlsFiles
+
+PREFIX = "http_check"
+NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
+
+
+def _url(value: str) -> str:
+    CheckUrl.of(value)
+    return value
+
+
+def _statuses(value: str) -> str:
+    Statuses.of(value)
+    return value
+
+
+def _name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError("must be a host's name or IP address")
+    return value
+
+
+def _tls_options() -> Iterable[Option]:
+    yield Option(
+        f"{PREFIX}_ca",
+        PATH,
+        None,
+        "a file with the authorities whose certificates are trusted",
+        default_text="the system's",
+        example="/etc/vpcrouter/ca.pem",
+    )
+    yield Option(
+        f"{PREFIX}_cert",
+        PATH,
+        None,
+        "a file with the client's certificate",
+        example="/etc/vpcrouter/client.pem",
+    )
+    yield Option(
+        f"{PREFIX}_key",
+        PATH,
+        None,
+        "a file with the client's key",
+        default_text="in the certificate's file",
+        example="/etc/vpcrouter/client.key",
+    )
+    yield Option(f"{PREFIX}_verify", SWITCH, True, "whether hosts' certificates are verified")
+    yield Option(
+        f"{PREFIX}_server_name",
+        Kind("NAME", _name),
+        None,
+        "whom hosts' certificates must name; also sent as SNI and Host",
+        default_text="each host's address",
+        example="router.example.com",
+    )
+
+
+class Http(Monitor):
+    """Needs no rights."""
+
+    name: ClassVar[str] = "http"
+    version: ClassVar[str] = "1"
+
+    @classmethod
+    def add_arguments(cls) -> Iterable[Option]:
+        yield Option(
+            f"{PREFIX}_url",
+            Kind("URL", _url),
+            None,
+            "what is asked for, such as http://{host}:8080/healthz; {host} is each host's address",
+            example="http://{host}:8080/healthz",
+        )
+        yield Option(
+            f"{PREFIX}_status",
+            Kind("N,N-N,...", _statuses),
+            "200-399",
+            "the statuses of a good answer; redirects are not followed",
+        )
+        yield Option(
+            f"{PREFIX}_body",
+            TEXT,
+            None,
+            "text that the first 64 KiB of a good answer contain",
+            example="ready",
+        )
+        yield from probe_options(PREFIX)
+        yield from _tls_options()
+
+    @classmethod
+    def interval_s(cls, values: Values) -> float:
+        return float(values[f"{PREFIX}_interval"])
+
+    @classmethod
+    def check_arguments(cls, values: Values) -> Iterable[str]:
+        yield from check_probe_options(PREFIX, values)
+        ca, cert, key = (values[f"{PREFIX}_{name}"] for name in ("ca", "cert", "key"))
+        if key is not None and cert is None:
+            yield f"{PREFIX}_key: is of no use without {PREFIX}_cert"
+        if values[f"{PREFIX}_url"] is None:
+            yield f"{PREFIX}_url: is needed, such as http://{{host}}:8080/healthz"
+            return
+        if not CheckUrl.of(values[f"{PREFIX}_url"]).is_tls:
+            for name, value in (("ca", ca), ("cert", cert), ("key", key)):
+                if value is not None:
+                    yield f"{PREFIX}_{name}: is of no use unless {PREFIX}_url begins with https://"
+            return
+        try:
+            _tls_files(values).load()
+        except ValueError as error:
+            yield f"{PREFIX} options for TLS: {error}"
+
+    def run(self, mailbox: Mailbox) -> None:
+        values = self.values
+        tls = ClientTls(_tls_files(values))
+        check = HttpCheck(
+            CheckUrl.of(values[f"{PREFIX}_url"]),
+            Statuses.of(values[f"{PREFIX}_status"]),
+            (values[f"{PREFIX}_body"] or "").encode(),
+            tls,
+            values[f"{PREFIX}_server_name"] or "",
+        )
+        if check.url.is_tls:
+            try:
+                tls.context()
+            except ValueError as error:
+                raise ConfigError([f"{PREFIX} options for TLS: {error}"]) from None
+        prober = HttpProber(self.name, check)
+        ProbeLoop(self.name, Timing.of(values, PREFIX), prober).run(mailbox)
+
+
+def _tls_files(values: Values) -> TlsFiles:
+    return TlsFiles(
+        values[f"{PREFIX}_ca"],
+        values[f"{PREFIX}_cert"],
+        values[f"{PREFIX}_key"],
+        values[f"{PREFIX}_verify"],
+    )
