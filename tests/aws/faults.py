@@ -315,16 +315,18 @@ class FaultyEc2:
                 return self._set_faults([Fault(**item) for item in payload])
             case "POST settings":
                 return self._set(payload)
-            case "POST propagated_route":
-                with self._moto:
-                    return {"gateway_id": corrections.propagate(**payload)}
-            case "POST instance_status":
-                with self._moto:
-                    corrections.set_status(**payload)
-                return {}
+            case "POST propagated_route" | "POST instance_status":
+                return self._plant(command.removeprefix("POST "), payload)
             case "POST reset":
                 return self._reset()
         raise ValueError(f"no such control: {command}")
+
+    def _plant(self, what: str, payload: Any) -> dict[str, str]:
+        with self._moto:
+            if what == "propagated_route":
+                return {"gateway_id": corrections.propagate(**payload)}
+            corrections.set_status(**payload)
+            return {}
 
     def _calls_since(self, seq: int) -> list[dict[str, Any]]:
         with self._state:

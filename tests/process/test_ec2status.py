@@ -1,0 +1,290 @@
+"""The monitor `ec2status` through the real daemon, against the embedded EC2 and its queues."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.aws.client import EmbeddedEc2, Network
+from tests.aws.queues import EventQueue, alarm_change, ec2_event, state_change
+from tests.process.conftest import HOSTS, StartDaemon
+from tests.process.daemon import Daemon
+from tests.process.test_routing import target, wait_target
+from tests.waiting import wait_until
+
+SOON_S = 4.0
+LONG = "60"
+"""An interval no test waits for: what is noticed sooner came by the queue."""
+
+Start = Callable[..., Daemon]
+WARNING = "EC2 Spot Instance Interruption Warning"
+RECOMMENDATION = "EC2 Instance Rebalance Recommendation"
+RETIREMENT = {"Code": "instance-retirement", "Description": "The instance is on bad hardware"}
+
+
+@pytest.fixture
+def queue(ec2: EmbeddedEc2) -> EventQueue:
+    return EventQueue.create(ec2)
+
+
+@pytest.fixture
+def start(start_daemon: StartDaemon) -> Start:
+    def start_asking(interval: str = "1", *flags: str) -> Daemon:
+        daemon = start_daemon("--health", "ec2status", "--ec2status_interval", interval, *flags)
+        daemon.wait_healthy()
+        return daemon
+
+    return start_asking
+
+
+@pytest.fixture
+def listening(start: Start, queue: EventQueue, ec2: EmbeddedEc2) -> Daemon:
+    """A daemon that learns of nothing soon but by the queue."""
+    daemon = start(LONG, "--sqs_queue", queue.url)
+    wait_until(
+        lambda: any(call.action == "ReceiveMessage" for call in ec2.in_flight()), 15, daemon.log
+    )
+    return daemon
+
+
+def states(daemon: Daemon) -> dict[str, list[str]]:
+    ips = daemon.json("/ips")
+    return {name: ips[f"{name}_ips"] for name in ("failed", "questionable", "unknown")}
+
+
+def wait_states(daemon: Daemon, timeout_s: float = 15.0, **expected: list[str]) -> None:
+    wanted = {"failed": [], "questionable": [], "unknown": [], **expected}
+    wait_until(lambda: states(daemon) == wanted, timeout_s, daemon.log)
+
+
+def others(host: str) -> set[str]:
+    return set(HOSTS) - {host}
+
+
+# ---- what EC2 tells when asked
+
+
+def test_a_stopped_instances_host_fails_and_recovers_after_the_hold(
+    net: Network, start: Start
+) -> None:
+    daemon = start()
+    first = wait_target(net, set(HOSTS))
+    net.stop(first)
+    second = wait_target(net, others(first))
+    assert states(daemon)["failed"] == [first]
+    net.start(first)
+    wait_states(daemon, 30)
+    assert target(net) == second
+
+
+@pytest.mark.parametrize("check", ["system", "instance"])
+def test_an_impaired_instances_host_fails(
+    check: str, ec2: EmbeddedEc2, net: Network, start: Start
+) -> None:
+    daemon = start()
+    first = wait_target(net, set(HOSTS))
+    ec2.set_status(net.instance_of[first], **{check: "impaired"})
+    wait_target(net, others(first))
+    assert states(daemon)["failed"] == [first]
+
+
+def test_a_scheduled_event_makes_a_host_questionable_until_it_is_over(
+    ec2: EmbeddedEc2, net: Network, start: Start
+) -> None:
+    daemon = start()
+    first = wait_target(net, set(HOSTS))
+    ec2.set_status(net.instance_of[first], events=[RETIREMENT])
+    wait_target(net, others(first))
+    wait_states(daemon, questionable=[first])
+    over = {**RETIREMENT, "Description": "[Completed] The instance is on bad hardware"}
+    ec2.set_status(net.instance_of[first], events=[over])
+    wait_states(daemon)
+
+
+def test_checks_that_know_nothing_move_nothing(
+    ec2: EmbeddedEc2, net: Network, start: Start
+) -> None:
+    daemon = start()
+    first = wait_target(net, set(HOSTS))
+    ec2.set_status(net.instance_of[first], system="insufficient-data")
+    wait_states(daemon, unknown=[first])
+    assert target(net) == first
+
+
+def test_a_terminated_instances_host_fails_though_its_address_is_gone(
+    net: Network, start: Start
+) -> None:
+    daemon = start()
+    first = wait_target(net, set(HOSTS))
+    net.terminate(first)
+    wait_target(net, others(first))
+    wait_states(daemon, failed=[first])
+
+
+def test_a_host_by_a_secondary_address_and_one_on_no_instance(
+    net: Network, start: Start, spec_file: Any
+) -> None:
+    net.assign_secondary(HOSTS[0], "127.0.1.77")
+    spec_file.write_text('{"10.55.0.0/16": ["127.0.1.77", "127.0.2.10", "127.0.3.99"]}')
+    daemon = start()
+    wait_states(daemon, unknown=["127.0.3.99"])
+    net.stop(HOSTS[0])
+    wait_states(daemon, failed=["127.0.1.77"], unknown=["127.0.3.99"])
+
+
+def test_many_hosts_are_asked_for_in_pages_and_batches(
+    ec2: EmbeddedEc2, net: Network, start: Start, spec_file: Any
+) -> None:
+    hosts = [f"127.0.1.{n}" for n in range(20, 130)]
+    for host in hosts:
+        net.add_host(host)
+    ec2.settings(page_size=50)
+    spec_file.write_text(f'{{"10.55.0.0/16": {hosts!r}}}'.replace("'", '"'))
+    daemon = start("2")
+    wait_states(daemon)
+    asked = [call for call in ec2.calls() if call.action == "DescribeInstanceStatus"]
+    numbers = {sum(key.startswith("InstanceId.") for key in call.params) for call in asked}
+    assert numbers == {100, 10}
+    net.stop(hosts[-1])
+    wait_states(daemon, failed=[hosts[-1]])
+
+
+@pytest.mark.parametrize("kind", ["error", "garbage", "drop"])
+@pytest.mark.parametrize("action", ["DescribeInstanceStatus", "DescribeNetworkInterfaces"])
+def test_an_ec2_that_does_not_tell_harms_nothing(
+    kind: str, action: str, ec2: EmbeddedEc2, net: Network, start: Start
+) -> None:
+    daemon = start("1", "--route_recheck_interval", "60")
+    first = wait_target(net, set(HOSTS))
+    net.stop(first)
+    second = wait_target(net, others(first))
+    ec2.set_faults([{"action": action, "kind": kind, "http_status": 500}])
+    wait_states(daemon, failed=[first], unknown=sorted(others(first)))
+    assert target(net) == second
+    since = ec2.calls()[-1].seq
+    wait_until(lambda: len(asked_since(ec2, since, action)) >= 4, 30, daemon.log)
+    assert daemon.log().count("EC2 does not tell how instances are") == 1
+    ec2.set_faults([])
+    daemon.wait_log("EC2 tells again how instances are")
+    wait_states(daemon, failed=[first])
+    assert target(net) == second
+
+
+def asked_since(ec2: EmbeddedEc2, since: int, action: str) -> list[Any]:
+    return [call for call in ec2.calls(since) if call.action == action]
+
+
+def test_an_instance_that_ec2_no_longer_knows_spoils_nothing(
+    ec2: EmbeddedEc2, net: Network, start: Start
+) -> None:
+    daemon = start()
+    first = wait_target(net, set(HOSTS))
+    gone = next(iter(others(first)))
+    fault = {
+        "action": "DescribeInstanceStatus",
+        "kind": "error",
+        "code": "InvalidInstanceID.NotFound",
+        "message": f"The instance ID '{net.instance_of[gone]}' does not exist",
+        "times": 1,
+    }
+    ec2.set_faults([fault])
+    daemon.wait_healthy()
+    net.stop(first)
+    wait_target(net, set(HOSTS) - {first})
+    assert "EC2 does not tell" not in daemon.log()
+
+
+# ---- what the queue tells at once
+
+
+@pytest.mark.parametrize("state", ["stopping", "shutting-down"])
+def test_a_change_of_state_fails_a_host_well_before_the_next_poll(
+    state: str, net: Network, queue: EventQueue, listening: Daemon
+) -> None:
+    first = wait_target(net, set(HOSTS))
+    net.stop(first)
+    queue.send(state_change(net.instance_of[first], state))
+    wait_until(lambda: target(net) in others(first), SOON_S, listening.log)
+    assert states(listening)["failed"] == [first]
+    wait_until(lambda: queue.count() == 0, 5, listening.log)
+
+
+def test_a_start_is_looked_at_afresh(
+    ec2: EmbeddedEc2, net: Network, queue: EventQueue, listening: Daemon
+) -> None:
+    first = wait_target(net, set(HOSTS))
+    ec2.set_status(net.instance_of[first], system="initializing")
+    since = ec2.calls()[-1].seq
+    queue.send(state_change(net.instance_of[first], "running"))
+    wait_states(listening, SOON_S, unknown=[first])
+    assert asked_since(ec2, since, "DescribeInstanceStatus")
+
+
+@pytest.mark.parametrize(("kind", "detail"), [(WARNING, "terminate"), (RECOMMENDATION, "")])
+def test_a_warning_makes_a_host_questionable_at_once(
+    kind: str, detail: str, net: Network, queue: EventQueue, listening: Daemon
+) -> None:
+    first = wait_target(net, set(HOSTS))
+    queue.send(ec2_event(kind, net.instance_of[first], **{"instance-action": detail}))
+    wait_until(lambda: target(net) in others(first), SOON_S, listening.log)
+    wait_states(listening, questionable=[first])
+
+
+def test_an_alarm_fails_its_instances_host(
+    net: Network, queue: EventQueue, listening: Daemon
+) -> None:
+    first = wait_target(net, set(HOSTS))
+    queue.send(alarm_change(net.instance_of[first], "ALARM"))
+    wait_until(lambda: target(net) in others(first), SOON_S, listening.log)
+    wait_states(listening, failed=[first])
+
+
+def test_rubbish_and_others_events_are_deleted_and_harm_nothing(
+    net: Network, queue: EventQueue, listening: Daemon
+) -> None:
+    first = wait_target(net, set(HOSTS))
+    mine = net.instance_of[first]
+    foreign = {**state_change(mine, "stopped"), "account": "999999999999"}
+    for message in ("rubbish", "[]", "[" * 5000, '{"detail-type": 1}', foreign):
+        queue.send(message)
+    queue.send(state_change("i-0123456789abcdef0", "stopped"))
+    wait_until(lambda: queue.count() == 0, 15, listening.log)
+    listening.wait_log("message ignored", count=4)
+    assert states(listening) == {"failed": [], "questionable": [], "unknown": []}
+    queue.send(state_change(mine, "stopped"))
+    wait_until(lambda: target(net) in others(first), SOON_S, listening.log)
+
+
+def test_a_queue_that_cannot_be_read_is_told_once_and_taken_up_again(
+    ec2: EmbeddedEc2, net: Network, queue: EventQueue, listening: Daemon
+) -> None:
+    first = wait_target(net, set(HOSTS))
+    denied = {"action": "ReceiveMessage", "kind": "error", "code": "AccessDenied"}
+    ec2.set_faults([denied])
+    queue.send(alarm_change("i-0123456789abcdef0", "OK"))  # ends the long poll
+    since = ec2.calls()[-1].seq
+    wait_until(lambda: len(asked_since(ec2, since, "ReceiveMessage")) >= 4, 15, listening.log)
+    assert listening.log().count("the event queue cannot be read") == 1
+    assert states(listening) == {"failed": [], "questionable": [], "unknown": []}
+    ec2.set_faults([])
+    queue.send(ec2_event(WARNING, net.instance_of[first], **{"instance-action": "stop"}))
+    wait_until(lambda: target(net) in others(first), 20, listening.log)
+    assert listening.log().count("the event queue can be read again") == 1
+
+
+def test_events_count_while_ec2_does_not_tell(
+    ec2: EmbeddedEc2, net: Network, queue: EventQueue, start: Start
+) -> None:
+    daemon = start("1", "--sqs_queue", queue.url)
+    first = wait_target(net, set(HOSTS))
+    ec2.set_faults([{"action": "DescribeInstanceStatus", "kind": "drop"}])
+    wait_states(daemon, unknown=list(HOSTS))
+    queue.send(state_change(net.instance_of[first], "stopped"))
+    wait_states(daemon, failed=[first], unknown=sorted(others(first)))
+
+
+def test_a_stop_ends_a_long_poll_at_once(listening: Daemon) -> None:
+    began_s = time.monotonic()
+    assert listening.end() == 0
+    assert time.monotonic() - began_s < 8

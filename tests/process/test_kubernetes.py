@@ -1,0 +1,245 @@
+"""The monitor `kubernetes` through the real daemon, against a server that lists and watches."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.aws.client import Network
+from tests.process.conftest import HOSTS, StartDaemon
+from tests.process.daemon import Daemon
+from tests.process.kubernetes_api import KubernetesApi, node
+from tests.process.test_routing import target, wait_target
+from tests.waiting import wait_until
+
+NAME_OF = {host: f"node-{i}" for i, host in enumerate(HOSTS)}
+LONG = "60"
+"""An interval no test waits for: what is noticed sooner came by the watch."""
+
+Start = Callable[..., Daemon]
+
+
+@pytest.fixture
+def api() -> Iterator[KubernetesApi]:
+    with KubernetesApi() as server:
+        for host in HOSTS:
+            server.put(node(NAME_OF[host], host))
+        yield server
+
+
+@pytest.fixture
+def start(api: KubernetesApi, tmp_path: Path, start_daemon: StartDaemon) -> Start:
+    def start_watching(interval: str = LONG, *flags: str) -> Daemon:
+        daemon = start_daemon(
+            *("--health", "kubernetes", "--kubernetes_kubeconfig", str(api.kubeconfig(tmp_path))),
+            *("--kubernetes_interval", interval, "--verbose"),
+            *flags,
+        )
+        daemon.wait_healthy()
+        return daemon
+
+    return start_watching
+
+
+def states(daemon: Daemon) -> tuple[list[str], list[str]]:
+    ips = daemon.json("/ips")
+    return ips["failed_ips"], ips["questionable_ips"]
+
+
+def wait_states(
+    daemon: Daemon, failed: list[str], questionable: list[str], timeout_s: float = 15.0
+) -> None:
+    wait_until(lambda: states(daemon) == (failed, questionable), timeout_s, daemon.log)
+
+
+@pytest.mark.parametrize("ready", ["False", "Unknown"])
+def test_a_node_that_is_not_ready_fails_at_once_and_recovers_after_the_hold(
+    ready: str, api: KubernetesApi, net: Network, start: Start
+) -> None:
+    daemon = start("1")  # it makes the hold 10 s
+    first = wait_target(net, set(HOSTS))
+    api.put(node(NAME_OF[first], first, ready=ready))
+    second = wait_target(net, set(HOSTS) - {first})
+    assert states(daemon) == ([first], [])
+    api.put(node(NAME_OF[first], first))
+    wait_states(daemon, [], [], 30)
+    assert target(net) == second
+
+
+@pytest.mark.parametrize(
+    "change", [{"cordoned": True}, {"DiskPressure": "True"}, {"NetworkUnavailable": "True"}]
+)
+def test_a_node_cordoned_or_under_pressure_is_questionable_and_left(
+    change: dict[str, str], api: KubernetesApi, net: Network, start: Start
+) -> None:
+    daemon = start()
+    first = wait_target(net, set(HOSTS))
+    api.put(node(NAME_OF[first], first, **change))  # type: ignore[arg-type]
+    wait_target(net, set(HOSTS) - {first})
+    assert states(daemon) == ([], [first])
+    api.put(node(NAME_OF[first], first))
+    wait_states(daemon, [], [])
+
+
+def test_events_come_by_the_watch(api: KubernetesApi, net: Network, start: Start) -> None:
+    start()
+    first = wait_target(net, set(HOSTS))
+    lists = len(api.lists())
+    began_s = time.monotonic()
+    api.put(node(NAME_OF[first], first, ready="False"))
+    wait_target(net, set(HOSTS) - {first})
+    assert time.monotonic() - began_s < 3
+    assert len(api.lists()) == lists
+    assert all(query["allowWatchBookmarks"] == "true" for query in api.watches())
+
+
+def test_a_host_that_is_no_node_or_no_longer_moves_nothing(
+    api: KubernetesApi, net: Network, start: Start
+) -> None:
+    daemon = start()
+    first = wait_target(net, set(HOSTS))
+    api.delete(NAME_OF[first])
+    others = [host for host in HOSTS if host != first]
+    wait_until(lambda: healthy(daemon) == others, 15, daemon.log)
+    assert states(daemon) == ([], [])
+    assert target(net) == first
+
+
+def healthy(daemon: Daemon) -> list[str]:
+    ips = daemon.json("/ips")
+    ill = {*ips["failed_ips"], *ips["questionable_ips"], *ips["unknown_ips"]}
+    return [host for host in HOSTS if host not in ill]
+
+
+def test_a_dropped_watch_goes_on_where_it_was(
+    api: KubernetesApi, net: Network, start: Start
+) -> None:
+    start()
+    first = wait_target(net, set(HOSTS))
+    lists, watches = len(api.lists()), len(api.watches())
+    api.drop()
+    api.put(node(NAME_OF[first], first, ready="False"))
+    wait_target(net, set(HOSTS) - {first})
+    assert len(api.watches()) > watches
+    assert int(api.watches()[-1]["resourceVersion"]) >= 103
+    assert len(api.lists()) == lists
+
+
+def test_what_happened_before_history_was_compacted_is_found_by_a_new_list(
+    api: KubernetesApi, net: Network, start: Start
+) -> None:
+    daemon = start()
+    first = wait_target(net, set(HOSTS))
+    lists = len(api.lists())
+    api.set_faults(watch_status=503)
+    api.drop()
+    wait_until(lambda: len(api.watches()) >= 2, 15, daemon.log)
+    api.put(node(NAME_OF[first], first, ready="False"))
+    api.compact()
+    api.set_faults()
+    wait_target(net, set(HOSTS) - {first})
+    assert len(api.lists()) > lists
+
+
+def test_410_gone_is_answered_by_a_new_list_and_a_watch_from_there(
+    api: KubernetesApi, net: Network, start: Start
+) -> None:
+    daemon = start()
+    first = wait_target(net, set(HOSTS))
+    api.compact()
+    api.drop()  # the next watch wants to go on from before
+    daemon.wait_log("too old to go on")
+    api.put(node(NAME_OF[first], first, ready="False"))
+    wait_target(net, set(HOSTS) - {first})
+    assert "Kubernetes does not tell" not in daemon.log()
+
+
+def test_the_server_ends_watches_and_all_nodes_are_listed_every_interval(
+    api: KubernetesApi, start: Start
+) -> None:
+    daemon = start("1")
+    lists = len(api.lists())
+    wait_until(lambda: len(api.lists()) >= lists + 3, 15, daemon.log)
+    assert {query["timeoutSeconds"] for query in api.watches()} == {"1"}
+    assert "level=error" not in daemon.log()
+
+
+def test_lists_are_paged(api: KubernetesApi, net: Network, start: Start) -> None:
+    api.page_size = 1
+    start()
+    wait_target(net, set(HOSTS))
+    assert [query.get("continue") for query in api.lists()[:3]] == [None, "1", "2"]
+
+
+def test_a_watch_that_hangs_is_noticed(api: KubernetesApi, net: Network, start: Start) -> None:
+    daemon = start("1")
+    first = wait_target(net, set(HOSTS))
+    api.set_faults(hang=True)
+    wait_until(lambda: healthy(daemon) == [], 40, daemon.log)
+    assert states(daemon) == ([], [])
+    assert target(net) == first
+    assert daemon.log().count("Kubernetes does not tell how nodes are") == 1
+    api.set_faults()
+    daemon.wait_log("Kubernetes tells again")
+    daemon.wait_healthy()
+
+
+def test_a_server_that_goes_away_harms_nothing(
+    api: KubernetesApi, net: Network, start: Start
+) -> None:
+    daemon = start()
+    first = wait_target(net, set(HOSTS))
+    api.put(node(NAME_OF[first], first, ready="False"))
+    second = wait_target(net, set(HOSTS) - {first})
+    api.stop()
+    daemon.wait_log("Kubernetes does not tell how nodes are")
+    wait_until(lambda: healthy(daemon) == [], 15, daemon.log)
+    assert states(daemon) == ([first], []), "what was failed stays failed"
+    assert target(net) == second
+    api.start()
+    daemon.wait_log("Kubernetes tells again")
+    assert daemon.log().count("Kubernetes does not tell how nodes are") == 1
+    wait_until(lambda: second in healthy(daemon), 15, daemon.log)
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [{"status": 403}, {"status": 500}],
+)
+def test_refusals_are_told_and_harm_nothing(
+    faults: dict[str, int], api: KubernetesApi, net: Network, start: Start
+) -> None:
+    daemon = start("1")
+    first = wait_target(net, set(HOSTS))
+    api.set_faults(**faults)
+    daemon.wait_log(f"HTTP {faults['status']}")
+    assert target(net) == first
+    assert states(daemon) == ([], [])
+    api.set_faults()
+    daemon.wait_log("Kubernetes tells again")
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["no json\n", "[]\n", '{"type": "MODIFIED", "object": {"metadata": 1}}\n']
+)
+def test_a_watch_that_talks_rubbish_is_not_listened_to(
+    rubbish: str, api: KubernetesApi, net: Network, start: Start
+) -> None:
+    daemon = start("3")
+    first = wait_target(net, set(HOSTS))
+    api.set_faults(rubbish=rubbish)
+    daemon.wait_log("nodes cannot be watched, only listed", 20)
+    api.put(node(NAME_OF[first], first, ready="False"))
+    wait_target(net, set(HOSTS) - {first})
+    api.set_faults()
+    daemon.wait_log("nodes can be watched again", 30)
+
+
+def test_a_kubeconfig_that_is_none_ends_the_daemon(
+    tmp_path: Path, api: KubernetesApi, start_daemon: StartDaemon
+) -> None:
+    path = api.kubeconfig(tmp_path)
+    path.write_text("{}")
+    daemon = start_daemon("--health", "kubernetes", "--kubernetes_kubeconfig", str(path))
+    daemon.wait_log(f"kubernetes: {path}:")

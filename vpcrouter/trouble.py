@@ -1,0 +1,21 @@
+"""Something that goes wrong again and again, told when it begins, changes and ends."""
+
+from structlog.stdlib import BoundLogger
+
+
+class Trouble:
+    """One kind of trouble; silent while it stays the same."""
+
+    def __init__(self, log: BoundLogger, begins: str, ends: str) -> None:
+        self._log = log
+        self._begins = begins
+        self._ends = ends
+        self._told = ""
+
+    def tell(self, reason: str) -> None:
+        """Say what is wrong now; nothing is wrong if `reason` is empty."""
+        if reason and reason != self._told:
+            self._log.error(self._begins, reason=reason)
+        elif self._told and not reason:
+            self._log.info(self._ends)
+        self._told = reason

@@ -1,0 +1,105 @@
+"""The monitor `kubernetes`: Kubernetes' own word on the nodes that hosts are."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from vpcrouter.checking import CheckLoop
+from vpcrouter.health import Verdict
+from vpcrouter.mailbox import Mailbox
+from vpcrouter.node_watch import NOT_INSTALLED, Access, NodeWatch, is_in_cluster, is_installed
+from vpcrouter.nodes import judge_nodes
+from vpcrouter.options import PATH, TEXT, Option, seconds
+from vpcrouter.plugins import Monitor, Values
+
+JUDGED_EVERY_S = 2.0
+"""The longest time between two judgements by what the watch has brought; a change is judged
+at once."""
+USERS_OWN = "~/.kube/config"
+
+
+class NodeSource:
+    """The nodes' watch as a Source (see `vpcrouter.checking`)."""
+
+    def __init__(self, watch: NodeWatch) -> None:
+        self._watch = watch
+
+    @property
+    def fds(self) -> Sequence[int]:
+        return (self._watch.fd,)
+
+    def tend(self, hosts: Sequence[str]) -> bool:
+        has_changed = self._watch.drain()
+        self._watch.check_alive()
+        return has_changed and bool(hosts)
+
+    def check(self, hosts: Sequence[str]) -> Verdict:
+        """Judge the hosts by what is known now."""
+        return judge_nodes(hosts, self._watch.nodes)
+
+
+class Kubernetes(Monitor):
+    """Needs the right to list and watch nodes."""
+
+    name: ClassVar[str] = "kubernetes"
+    version: ClassVar[str] = "1"
+
+    @classmethod
+    def add_arguments(cls) -> Iterable[Option]:
+        yield Option(
+            "kubernetes_kubeconfig",
+            PATH,
+            None,
+            "the file that says which cluster, and who we are there",
+            default_text="in a pod its service account, else ~/.kube/config",
+            example="/etc/vpcrouter/kubeconfig",
+        )
+        yield Option(
+            "kubernetes_context",
+            TEXT,
+            None,
+            "the context of that file",
+            default_text="its current one",
+            example="production",
+        )
+        yield Option(
+            "kubernetes_interval",
+            seconds(1.0, 3600.0),
+            30.0,
+            "how often all nodes are listed, though they are watched",
+        )
+
+    @classmethod
+    def interval_s(cls, values: Values) -> float:
+        return min(JUDGED_EVERY_S, float(values["kubernetes_interval"]))
+
+    @classmethod
+    def check_arguments(cls, values: Values) -> Iterable[str]:
+        if not is_installed():
+            yield NOT_INSTALLED
+        named = values["kubernetes_kubeconfig"]
+        if named is not None:
+            if not os.access(named, os.R_OK):
+                yield f"kubernetes_kubeconfig: {named} cannot be read"
+        elif not (_has_own_config() or (is_in_cluster() and values["kubernetes_context"] is None)):
+            yield (
+                "kubernetes_kubeconfig: is needed: this is no pod of a cluster, "
+                f"and there is no {USERS_OWN}"
+            )
+
+    def run(self, mailbox: Mailbox) -> None:
+        access = Access(
+            self.values["kubernetes_kubeconfig"],
+            self.values["kubernetes_context"],
+            self.values["kubernetes_interval"],
+        )
+        watch = NodeWatch(access)
+        watch.start()
+        source = NodeSource(watch)
+        interval_s = self.interval_s(self.values)
+        CheckLoop(self.name, interval_s, self.values["hold_s"], source.check).run(mailbox, source)
+
+
+def _has_own_config() -> bool:
+    return "KUBECONFIG" in os.environ or Path(USERS_OWN).expanduser().exists()
