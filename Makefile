@@ -1,13 +1,14 @@
 # make demo    see a failover without AWS: no root, no account, no set-up before it
 # make test    all tests            make lint    ruff and mypy
-# make bench   failover times       make clean   remove what these made
+# make bench   failover times       make docs    what follows from the option declarations
+# make format  mend what ruff can   make clean   remove what these made
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench docs clean
 
 demo: $(VENV)/made
 	$(BIN)/python -m examples.demo $(ARGS)
@@ -26,6 +27,9 @@ format: $(VENV)/made
 
 bench: $(VENV)/made
 	$(BIN)/python -m tests.bench $(ARGS)
+
+docs: $(VENV)/made
+	$(BIN)/python -m docs.generate
 
 $(VENV)/made: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)

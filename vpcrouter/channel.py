@@ -158,12 +158,22 @@ class Consumer:
         self._reader.close()
 
 
+OTHER_TYPES = frozenset(
+    {
+        ("builtins", "frozenset"),
+        ("builtins", "set"),
+        ("vpcrouter.config", "Settings"),
+        ("vpcrouter.plugins", "PluginRef"),
+    }
+)
+
+
 class _OurTypesOnly(pickle.Unpickler):
     """Reads plain values and this package's messages; a plugin's own types stay in its process."""
 
     def find_class(self, module: str, name: str) -> Any:
         ours = module in ("vpcrouter.messages", "vpcrouter.spec") and "." not in name
-        if ours or (module, name) in (("builtins", "frozenset"), ("builtins", "set")):
+        if ours or (module, name) in OTHER_TYPES:
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{module}.{name} is no message")
 

@@ -37,7 +37,7 @@ class Child:
         self.process: BaseProcess | None = None
         self.outgoing: Producer | None = None
         self.incoming: Consumer | None = None
-        self._ref = ref
+        self.ref = ref
         self._listener = listener
 
     def spawn(self, values: Mapping[str, Any], now_s: float) -> None:
@@ -48,7 +48,7 @@ class Child:
         start = Start(
             self.name,
             self.life.generation,
-            self._ref,
+            self.ref,
             values,
             inbox,
             outbox,

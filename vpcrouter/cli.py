@@ -1,17 +1,17 @@
 """The commands: `vpcrouterd` as systemd runs it, `vpcrouter` for the foreground."""
 
+import faulthandler
 import socket
 import sys
 import time
 from collections.abc import Sequence
 
-from vpcrouter import __version__, config, control_socket
+from vpcrouter import __version__, config, control_socket, systemd
 from vpcrouter import log as logs
-from vpcrouter.child import Child
 from vpcrouter.errors import ConfigError, UnavailableError, VpcRouterError
-from vpcrouter.lifecycle import LifePolicy
-from vpcrouter.messages import API, CONTROL, MONITOR, RECONCILER, WATCHER
-from vpcrouter.plugins import WORKERS, Registry
+from vpcrouter.messages import API, CONTROL
+from vpcrouter.reloading import Reloading
+from vpcrouter.roster import begun_at
 from vpcrouter.supervisor import Supervisor
 
 DEFAULT_CONFIG = "/etc/vpcrouter.ini"
@@ -44,39 +44,25 @@ def _main(prog: str, arguments: Sequence[str], default_config: str | None) -> in
 
 
 def _run(settings: config.Settings) -> int:
-    values = {**settings.values, "started_at": time.time()}
+    faulthandler.enable()
+    settings = begun_at(settings, time.time())
+    values = settings.values
     try:
         logs.set_up(values["logfile"], values["verbose"], logs.SUPERVISOR, values["state_dir"])
     except OSError as error:
         raise ConfigError([f"logfile: {values['logfile']}: {error.strerror}"]) from None
     with control_socket.listening(values["control_socket"]) as control:
         listener = _listen(values["address"], values["port"])
-        children = _children(settings, listener, control)
+        held = {API: listener, CONTROL: control}
+        reloading = Reloading(settings, held)
+        if faults := systemd.watchdog_faults(reloading.policy):
+            raise ConfigError(faults)
         where = "http://{}:{}/".format(*listener.getsockname()[:2])
         log.info("starting", version=__version__, vpc=values["vpc"], api=where)
         try:
-            return Supervisor(children, values).run()
+            return Supervisor(reloading.children(), values, reloading).run()
         finally:
             logs.finish()
-
-
-def _children(
-    settings: config.Settings, listener: socket.socket, control: socket.socket
-) -> list[Child]:
-    """The workers, in the order in which they are started."""
-    policy = LifePolicy(silence_limit_s=settings.values["silence_limit"])
-    workers = Registry.of(WORKERS)
-    watcher, monitors = settings.watcher, settings.monitors
-    watcher_name = watcher.name if watcher else ""
-    if watcher_name in {ref.name for ref in monitors}:
-        watcher_name += "-watcher"
-    return [
-        Child("reconciler", RECONCILER, workers.find("reconciler"), policy),
-        *([Child(watcher_name, WATCHER, watcher, policy)] if watcher else []),
-        *(Child(ref.name, MONITOR, ref, policy) for ref in monitors),
-        Child("api", API, workers.find("api"), policy, listener),
-        Child("control", CONTROL, workers.find("control"), policy, control),
-    ]
 
 
 def _listen(address: str, port: int) -> socket.socket:

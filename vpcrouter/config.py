@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from vpcrouter import __version__
 from vpcrouter.errors import ConfigError, PluginError
 from vpcrouter.metadata import NEEDED, Metadata
-from vpcrouter.options import GENERAL, Option, general_options, multi_options
+from vpcrouter.options import GENERAL, MULTI, Option, general_options, multi_options
 from vpcrouter.plugins import (
     MONITORS,
     WATCHERS,
@@ -23,12 +23,11 @@ from vpcrouter.plugins import (
 )
 
 PROGRAM_OPTIONS = frozenset({"config", "check"})
-TAKEN = PROGRAM_OPTIONS | {"help", "version", "monitors", "shown", "hold_s", "started_at", "-h"}
+DERIVED = frozenset({"monitors", "shown", "hold_s", "started_at", "command_line"})
+TAKEN = PROGRAM_OPTIONS | DERIVED | {"help", "version", "-h"}
 """What no plugin's option or flag can be called."""
 HTTP = "http"
 """The mode in which the API takes the route specs: there is no watcher."""
-MULTI = "multi"
-"""The health that is several monitors."""
 HOLD_INTERVALS = 10
 HOLD_INTERVALS_OF_SEVERAL = 20
 
@@ -38,13 +37,16 @@ class Settings:
     """Checked settings: every option's value by name, and the plugins they choose.
 
     Beside the options, `values` has `check` (only check, don't run), `monitors` (the names of
-    those chosen), `hold_s` (so many seconds without a failure make a failed host healthy) and
-    `shown` (the options that count in this run). Without a watcher, the API takes route specs.
+    those chosen), `hold_s` (so many seconds without a failure make a failed host healthy),
+    `shown` (the options that count in this run) and `command_line` (how to read them anew).
+    Without a watcher, the API takes route specs.
     """
 
     values: Mapping[str, Any]
     watcher: PluginRef | None
     monitors: tuple[PluginRef, ...]
+    sections: Mapping[str, str] = field(default_factory=dict)
+    """The INI section of each option."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,9 @@ def load(prog: str, arguments: Sequence[str], default_config: str | None) -> Set
     values["hold_s"] = chosen.hold_s(values)
     values["shown"] = _shown(gathering, chosen)
     watcher = PluginRef.to(chosen.watcher) if chosen.watcher else None
-    return Settings(values, watcher, tuple(map(PluginRef.to, chosen.monitors)))
+    values["command_line"] = prog, tuple(arguments), default_config
+    sections = {name: section for name, (section, _) in gathering.options.items()}
+    return Settings(values, watcher, tuple(map(PluginRef.to, chosen.monitors)), sections)
 
 
 def _check(values: dict[str, Any], chosen: _Chosen, is_good: bool) -> list[str]:
@@ -226,11 +230,11 @@ def _parser(
             title = "general options" if section == GENERAL else f"options of {section}"
             groups[section] = parser.add_argument_group(title)
         text = f"{option.help} (default: {option.shown_default})".replace("%", "%%")
-        how: dict[str, Any] = (
-            {"action": "store_const", "const": "yes"}
-            if option.kind.is_switch
-            else {"metavar": option.kind.unit}
-        )
+        how: dict[str, Any] = {"metavar": option.kind.unit}
+        if option.kind.is_switch:
+            how = {"action": "store_const", "const": "yes"}
+            if option.default:
+                how = {"nargs": "?", "const": "yes", "metavar": "no"}
         groups[section].add_argument(*option.all_flags, dest=option.name, help=text, **how)
     return parser
 

@@ -255,11 +255,22 @@ class Interface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
         return True
 
     def reloadConfig(self) -> Any:  # noqa: N802
-        """Not supported
+        """Read the settings anew and go by them, or say why not
 
-        @return array result  never
+        @return array result  always [[[], [], []]]: the one group stays
         """
-        raise RPCError(Faults.CANT_REREAD, "not supported; restart the daemon instead")
+        self._update("reloadConfig")
+        desk = self.supervisord.desk
+        before = desk.report.reloads
+        desk.give(Orders.to_reload)
+        deadline_s = time.monotonic() + COMMAND_S
+        while desk.report.reloads == before:
+            if time.monotonic() >= deadline_s:
+                raise TimeoutError
+            desk.wait_newer(desk.reports, ASK_S)
+        if desk.report.reload_faults:
+            raise RPCError(Faults.CANT_REREAD, "; ".join(desk.report.reload_faults))
+        return [[[], [], []]]
 
     def restart(self) -> Any:
         """Not supported

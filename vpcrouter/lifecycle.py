@@ -34,6 +34,14 @@ class LifePolicy:
     backoff_max_s: float = 10.0
     early_deaths: int = 10
     fatal_retry_s: float = 60.0
+    start_allowance_s: float = 10.0
+
+    @property
+    def longest_silence_s(self) -> float:
+        """From a hung worker's last sign of life to the first of its next generation."""
+        return (
+            self.silence_limit_s + self.abort_grace_s + self.backoff_min_s + self.start_allowance_s
+        )
 
 
 class Lifecycle:

@@ -13,6 +13,7 @@ from vpcrouter.spec import RouteSpec
 RECONCILER = "reconciler"
 API = "api"
 CONTROL = "control"
+SETTINGS = "settings"
 WATCHER = "watcher"
 MONITOR = "monitor"
 
@@ -111,7 +112,8 @@ class Orders(Message):
     """All that operators have ordered since the daemon started; `number` grows with each order.
 
     `stopped` are the workers that are to stay stopped, `starts` says how often each was told
-    to start, `signals` how often each was signalled, and with which number at last.
+    to start, `signals` how often each was signalled, and with which number at last, and
+    `reloads` how often the settings were to be read anew.
     """
 
     number: int = 0
@@ -119,6 +121,10 @@ class Orders(Message):
     starts: Mapping[str, int] = field(default_factory=dict)
     signals: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     shutdown: bool = False
+    reloads: int = 0
+
+    def to_reload(self) -> "Orders":
+        return replace(self, number=self.number + 1, reloads=self.reloads + 1)
 
     def to_start(self, name: str) -> "Orders":
         starts = {**self.starts, name: self.starts.get(name, 0) + 1}
@@ -138,11 +144,24 @@ class Orders(Message):
 
 @dataclass(frozen=True, slots=True)
 class WorkersReport(Message):
-    """All workers, from the supervisor itself, and the orders that it has carried out."""
+    """All workers, from the supervisor itself, and the orders that it has carried out.
+
+    `reloads` counts the reloads that have ended, `reload_faults` says why the last one failed.
+    """
 
     readers = frozenset({API, CONTROL})
     workers: tuple[WorkerStatus, ...]
     orders: Orders = field(default_factory=Orders)
+    reloads: int = 0
+    reload_faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsReport(Message):
+    """The settings read anew (a `config.Settings`), or what is wrong with them."""
+
+    settings: Any
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

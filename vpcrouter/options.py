@@ -14,6 +14,8 @@ from typing import Any
 
 GENERAL = "vpcrouter"
 """The INI section of the general options."""
+MULTI = "multi"
+"""The health that is several monitors, and its INI section."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,10 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option. `default` is a value already converted; None means not given."""
+    """One option. `default` is a value already converted; None means not given.
+
+    `example` is what documents show where there is no default, or one that depends.
+    """
 
     name: str
     kind: Kind
@@ -35,6 +40,7 @@ class Option:
     help: str
     flags: tuple[str, ...] = ()
     default_text: str = ""
+    example: str = ""
 
     @property
     def all_flags(self) -> tuple[str, ...]:
@@ -167,7 +173,15 @@ def _user_state() -> Path:
 
 def multi_options() -> tuple[Option, ...]:
     """The options of `health = multi`."""
-    return (Option("multi_plugins", TEXT, None, "with multi: the monitors, separated by colons"),)
+    return (
+        Option(
+            "multi_plugins",
+            TEXT,
+            None,
+            "with multi: the monitors, separated by colons",
+            example="icmpecho:tcp",
+        ),
+    )
 
 
 def general_options() -> tuple[Option, ...]:
@@ -186,8 +200,17 @@ def general_options() -> tuple[Option, ...]:
             "the AWS region",
             ("-r", "--region"),
             "as boto3 finds it, else this instance's own",
+            "us-east-1",
         ),
-        Option("vpc", TEXT, None, "the id of the VPC", ("-v", "--vpc"), "this instance's own"),
+        Option(
+            "vpc",
+            TEXT,
+            None,
+            "the id of the VPC",
+            ("-v", "--vpc"),
+            "this instance's own",
+            "vpc-350d6a51",
+        ),
         Option("address", TEXT, "localhost", "the address the API listens on", ("-a", "--address")),
         Option("port", PORT, 33289, "the port the API listens on", ("-p", "--port")),
         Option(
@@ -235,6 +258,7 @@ def general_options() -> tuple[Option, ...]:
             str(state_dir),
             "where the last accepted route spec and the workers' logs are kept",
             default_text="/var/lib/vpcrouter, or ~/.local/state/vpcrouter for an ordinary user",
+            example="/var/lib/vpcrouter",
         ),
         Option(
             "control_socket",
@@ -242,5 +266,6 @@ def general_options() -> tuple[Option, ...]:
             str(runtime_dir / "control.sock"),
             "the UNIX socket that supervisorctl talks to",
             default_text="/run/vpcrouter/control.sock, or one of an ordinary user's own",
+            example="/run/vpcrouter/control.sock",
         ),
     )

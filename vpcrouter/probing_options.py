@@ -55,6 +55,7 @@ def probe_options(prefix: str) -> tuple[Option, ...]:
             None,
             "how long a probe waits for its answer",
             default_text="0.4 s, or 0.8 of a shorter interval",
+            example="0.4",
         ),
         Option(f"{prefix}_fall", whole(1, 100), 3, "so many misses in a row make a host failed"),
         Option(
@@ -69,6 +70,7 @@ def probe_options(prefix: str) -> tuple[Option, ...]:
             None,
             "how often a host is probed that has begun to change its state",
             default_text="a tenth of the interval, at least 0.05 s",
+            example="0.2",
         ),
     )
 

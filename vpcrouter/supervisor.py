@@ -23,19 +23,24 @@ from vpcrouter.messages import (
     CONTROL,
     MONITOR,
     RECONCILER,
+    SETTINGS,
     WATCHER,
     Envelope,
     HealthReport,
     Heartbeat,
-    Message,
     Orders,
     RoutingReport,
+    SettingsReport,
     WorkersReport,
 )
+from vpcrouter.relay import Relay, forget
+from vpcrouter.reloading import Reloading
 
 NEEDED_TO_START = frozenset({RECONCILER, WATCHER, MONITOR})
 LOOP_S = 1.0
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+OTHER_SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Reload; reopen the log, which happens by itself; write the state to the log."""
 
 log = logs.get(__name__)
 
@@ -43,18 +48,26 @@ log = logs.get(__name__)
 class Supervisor:
     """The daemon's main process. `run` returns its exit status."""
 
-    def __init__(self, children: Iterable[Child], values: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        children: Iterable[Child],
+        values: Mapping[str, Any],
+        reloading: Reloading | None = None,
+    ) -> None:
         self._children = {child.name: child for child in children}
         self._values = values
-        self._latest: dict[tuple[str, type[Message]], Envelope] = {}
+        self._reloading = reloading
+        self._leaving: set[str] = set()
         self._selector = selectors.DefaultSelector()
+        self._relay = Relay(self._children, self._selector)
         self._signals: deque[int] = deque()
-        self._sequence = 0
         self._stopping = False
         self._ready = False
         self._exit_status = 0
         self._last_report: WorkersReport | None = None
         self._orders = Orders()
+        self._watchdog = systemd.Watchdog(os.environ, os.getpid())
+        self._status = "starting"
 
     def run(self) -> int:
         wake, self._wake_writer = socket.socketpair()
@@ -62,7 +75,7 @@ class Supervisor:
         now_s = time.monotonic()
         for child in self._children.values():
             child.life.want(now_s)
-        systemd.notify("STATUS=starting")
+        systemd.notify(systemd.status(self._status))
         while not self._stopping or any(c.life.is_alive for c in self._children.values()):
             self._turn()
         log.info("stopped", exit_status=self._exit_status)
@@ -74,9 +87,10 @@ class Supervisor:
             act(events)
         while self._signals:
             self._on_signal(self._signals.popleft())
-        for child in self._children.values():
+        for child in list(self._children.values()):
             self._do_due(child)
         self._report_workers()
+        self._tend_systemd()
 
     def _time_left(self) -> float:
         deadlines = [child.life.deadline_s() for child in self._children.values()]
@@ -90,7 +104,7 @@ class Supervisor:
         wake.setblocking(False)
         self._wake_writer.setblocking(False)
         signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
-        for number in STOP_SIGNALS:
+        for number in (*STOP_SIGNALS, *OTHER_SIGNALS):
             signal.signal(number, lambda received, _frame: self._signals.append(received))
 
         def drain(_events: int) -> None:
@@ -100,14 +114,35 @@ class Supervisor:
 
     def _on_signal(self, number: int) -> None:
         log.info("signal received", signal=signal.Signals(number).name)
-        self._stop(0)
+        if number == signal.SIGHUP:
+            self._reload()
+        elif number == signal.SIGUSR2:
+            self._dump()
+        elif number in STOP_SIGNALS:
+            self._stop(0)
+
+    def _dump(self) -> None:
+        """Write to the log how everything stands."""
+        for child in self._children.values():
+            status = child.status()
+            log.info(
+                "state",
+                of=status.name,
+                role=status.role,
+                state=status.state,
+                pid=status.pid,
+                generation=status.generation,
+                last_exit=status.last_exit,
+            )
+        for worker, kind, age_s in self._relay.ages_s():
+            log.info("latest message", of=worker, kind=kind, age_s=round(age_s, 3))
 
     def _stop(self, exit_status: int) -> None:
         if self._stopping:
             return
         self._stopping = True
         self._exit_status = exit_status
-        systemd.notify("STOPPING=1", "STATUS=stopping")
+        systemd.stopping()
         now_s = time.monotonic()
         for child in self._children.values():
             child.life.stop(now_s)
@@ -145,9 +180,7 @@ class Supervisor:
         self._selector.register(
             child.incoming, selectors.EVENT_READ, lambda _events: self._on_readable(child)
         )
-        for (worker, kind), envelope in self._latest.items():
-            if child.role in kind.readers or (worker == child.name and kind.for_successor):
-                self._send(child, envelope)
+        self._relay.brief(child)
 
     def _on_exit(self, child: Child) -> None:
         if child.process is None:
@@ -156,11 +189,11 @@ class Supervisor:
             self._on_message(child, envelope)
         sentinel, incoming, outgoing = child.process.sentinel, child.incoming, child.outgoing
         for end in (incoming, outgoing):
-            self._forget(end)
+            forget(self._selector, end)
         pid = child.pid
         if not child.bury(time.monotonic()):
             return
-        self._forget(sentinel)
+        forget(self._selector, sentinel)
         is_stopped = child.life.state == State.STOPPED
         log.log(
             20 if self._stopping or is_stopped else 40,
@@ -171,6 +204,12 @@ class Supervisor:
             state=state_name(child.life.state),
         )
         self._discount(child)
+        if child.role == SETTINGS:
+            self._end_reload(child)
+            return
+        if child.name in self._leaving:
+            self._remove(child)
+            return
         if is_stopped and not self._stopping and child.name not in self._orders.stopped:
             child.life.want(time.monotonic())
         if child.life.state == State.FATAL:
@@ -185,18 +224,82 @@ class Supervisor:
         log.error("worker cannot run; everything else goes on", of=child.name)
         child.life.retry(time.monotonic())
 
+    def _remove(self, child: Child) -> None:
+        """A worker that the settings have no place for any more."""
+        self._leaving.discard(child.name)
+        del self._children[child.name]
+        self._relay.withdraw(child.name)
+
+    # Reload
+
+    def _reload(self) -> None:
+        """Read the settings anew, in a worker of its own, and go by them if they are good."""
+        reloading = self._reloading
+        if reloading is None or self._stopping:
+            return
+        if reloading.is_under_way or self._leaving:
+            reloading.is_wanted_again = True
+            return
+        reloading.is_under_way, reloading.is_wanted_again = True, False
+        reloading.faults = ("the settings could not be read",)
+        if self._ready:
+            systemd.reloading()
+        reader = reloading.reader()
+        self._children[reader.name] = reader
+        reader.life.want(time.monotonic())
+
+    def _on_settings(self, report: SettingsReport) -> None:
+        found = self._reloading.take(report) if self._reloading else None
+        if self._reloading is None or found is None:
+            return
+        self._values = self._reloading.settings.values
+        for name in found.leave:
+            self._leaving.add(name)
+            self._end(self._children[name])
+        for name in found.renew:
+            self._children[name].ref = found.all[name].ref
+            self._relay.withdraw(name)
+            self._end(self._children[name])
+        for place in found.join:
+            child = self._reloading.child(place)
+            self._children[place.name] = child
+            child.life.want(time.monotonic())
+        for child in self._children.values():
+            child.life.policy = self._reloading.policy
+
+    def _end(self, child: Child) -> None:
+        """Have it end; what comes after is up to `_on_exit`."""
+        now_s = time.monotonic()
+        child.life.stop(now_s)
+        child.send_signal(signal.SIGTERM)
+        if child.life.is_alive:
+            return
+        if child.name in self._leaving:
+            self._remove(child)
+        elif child.name not in self._orders.stopped:
+            child.life.want(now_s)
+
+    def _end_reload(self, reader: Child) -> None:
+        del self._children[reader.name]
+        reloading = self._reloading
+        if reloading is None:
+            return
+        reloading.is_under_way = False
+        reloading.ended += 1
+        for fault in reloading.faults:
+            log.error("reload refused; the old settings stay in force", fault=fault)
+        if not reloading.faults:
+            log.info("reloaded")
+        if self._ready:
+            systemd.ready()
+        if reloading.is_wanted_again:
+            self._reload()
+
     def _discount(self, child: Child) -> None:
         """What a monitor called healthy is unknown once it is away."""
-        last = self._latest.get((child.name, HealthReport))
-        if last is not None and isinstance(last.message, HealthReport):
-            self._publish(child.name, child.life.generation, last.message.of_one_away())
-
-    def _forget(self, fileobj: Any) -> None:
-        if fileobj is not None:
-            try:
-                self._selector.unregister(fileobj)
-            except (KeyError, ValueError):
-                return
+        last = self._relay.latest(child.name, HealthReport)
+        if isinstance(last, HealthReport):
+            self._relay.publish(child.name, child.life.generation, last.of_one_away())
 
     def _obey(self, orders: Orders) -> None:
         """Do what operators have ordered; heard again, it changes nothing."""
@@ -208,6 +311,8 @@ class Supervisor:
             log.info("shutdown ordered")
             self._stop(0)
             return
+        if orders.reloads != before.reloads:
+            self._reload()
         for child in self._children.values():
             name = child.name
             if name in orders.stopped and child.life.state in RUNNING_STATES:
@@ -228,7 +333,7 @@ class Supervisor:
             envelopes = child.receive()
         except ChannelError as error:
             # It is ending, as its exit status will tell; or it is killed in a moment.
-            self._forget(child.incoming)
+            forget(self._selector, child.incoming)
             child.life.hung_up(time.monotonic())
             log.debug("worker's channel has ended", of=child.name, reason=str(error))
             return
@@ -237,6 +342,8 @@ class Supervisor:
 
     def _on_message(self, child: Child, envelope: Envelope) -> None:
         child.life.beat(time.monotonic())
+        if child.role == RECONCILER:
+            self._watchdog.turned()
         message = envelope.message
         if isinstance(message, Heartbeat):
             child.info = child.info if message.info is None else message.info
@@ -245,51 +352,41 @@ class Supervisor:
             if child.role == CONTROL:
                 self._obey(message)
             return
-        self._relay(envelope)
+        if isinstance(message, SettingsReport):
+            if child.role == SETTINGS:
+                self._on_settings(message)
+            return
+        self._relay.pass_on(envelope)
         if isinstance(message, RoutingReport):
-            self._tell_systemd(message)
-
-    def _relay(self, envelope: Envelope) -> None:
-        kind = type(envelope.message)
-        self._latest[envelope.worker, kind] = envelope
-        for child in self._children.values():
-            if child.role in kind.readers and child.outgoing is not None:
-                self._send(child, envelope)
-
-    def _publish(self, worker: str, generation: int, message: Message) -> None:
-        self._sequence += 1
-        self._relay(Envelope(worker, generation, self._sequence, time.monotonic(), message))
-
-    def _send(self, child: Child, envelope: Envelope) -> None:
-        producer = child.outgoing
-        if producer is None:
-            return
-        producer.put(envelope)
-        if producer.has_unsent:
-            self._flush_later(child)
-
-    def _flush_later(self, child: Child) -> None:
-        producer = child.outgoing
-        if producer is None or producer.fileno() in self._selector.get_map():
-            return
-
-        def flush(_events: int) -> None:
-            producer.flush()
-            if not producer.has_unsent and child.outgoing is producer:
-                self._forget(producer)
-
-        self._selector.register(producer, selectors.EVENT_WRITE, flush)
+            self._on_routing(message)
 
     def _report_workers(self) -> None:
-        statuses = tuple(child.status() for child in self._children.values())
-        report = WorkersReport(statuses, self._orders)
+        statuses = tuple(
+            child.status() for child in self._children.values() if child.role != SETTINGS
+        )
+        ended, faults = (0, ()) if (r := self._reloading) is None else (r.ended, r.faults)
+        report = WorkersReport(statuses, self._orders, ended, faults)
         if report != self._last_report and not self._stopping:
             self._last_report = report
-            self._publish("supervisor", 1, report)
+            self._relay.publish("supervisor", 1, report)
 
-    def _tell_systemd(self, report: RoutingReport) -> None:
-        systemd.notify(f"STATUS={report.trouble or report.sentence}")
+    def _on_routing(self, report: RoutingReport) -> None:
         if report.cycles and not self._ready:
             self._ready = True
-            systemd.notify("READY=1", f"MAINPID={os.getpid()}")
+            systemd.ready()
             log.info("ready", decided=report.sentence)
+
+    def _tend_systemd(self) -> None:
+        reconciler = next((c for c in self._children.values() if c.role == RECONCILER), None)
+        if reconciler is None or self._stopping:
+            return
+        is_stopped = reconciler.name in self._orders.stopped
+        self._watchdog.tend(time.monotonic(), is_ready=self._ready, is_excused=is_stopped)
+        report = self._relay.latest(reconciler.name, RoutingReport)
+        status = "starting"
+        if not reconciler.life.is_alive:
+            status = f"nobody routes: reconciler is {state_name(reconciler.life.state)}"
+        elif isinstance(report, RoutingReport):
+            status = report.trouble or report.sentence
+        if status != self._status and systemd.notify(systemd.status(status)):
+            self._status = status

@@ -44,6 +44,7 @@ class ConfigFile(Watcher):
             None,
             f"the file with the route spec, or a folder of such files ({', '.join(ENDINGS)})",
             ("-f", "--file"),
+            example="/etc/vpcrouter/route-spec.conf",
         )
 
     @classmethod

@@ -20,8 +20,14 @@ class FixedConf(Watcher):
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:
-        yield Option("fixed_cidr", TEXT, None, "the CIDR of the one route")
-        yield Option("fixed_hosts", TEXT, None, "its hosts, separated by colons")
+        yield Option("fixed_cidr", TEXT, None, "the CIDR of the one route", example="10.1.0.0/16")
+        yield Option(
+            "fixed_hosts",
+            TEXT,
+            None,
+            "its hosts, separated by colons",
+            example="10.33.20.1:10.33.20.2",
+        )
 
     @classmethod
     def check_arguments(cls, values: Values) -> Iterable[str]:

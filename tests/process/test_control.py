@@ -152,8 +152,6 @@ REFUSED = {
     ("signal", "NOTHING", "vpcrouter:tcp"): (1, "vpcrouter:tcp: ERROR (bad signal name)"),
     ("tail", "vpcrouter:nothing"): (1, "vpcrouter:nothing: ERROR (no such process name)"),
     ("tail", "-f", "vpcrouter:nothing"): (0, "Cannot read, status code 404"),
-    ("reread",): (1, "ERROR: CANT_REREAD: not supported"),
-    ("update",): (1, "CANT_REREAD: not supported"),
     ("reload",): (1, "FAILED: not supported"),
     ("add", "vpcrouter"): (0, "ERROR: process group already active"),
     ("remove", "vpcrouter"): (1, "ERROR: process/group still running: vpcrouter"),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from vpcrouter import channel, messages
 from vpcrouter.channel import MAX_FRAME_BYTES, STEP_BYTES, Channel, Consumer, Producer
+from vpcrouter.config import Settings
 from vpcrouter.errors import ChannelError
 from vpcrouter.messages import (
     Envelope,
@@ -22,10 +23,12 @@ from vpcrouter.messages import (
     HostList,
     Message,
     RoutingReport,
+    SettingsReport,
     SpecReport,
     WorkersReport,
     WorkerStatus,
 )
+from vpcrouter.plugins import PluginRef
 from vpcrouter.spec import RouteSpec
 
 
@@ -86,6 +89,8 @@ MESSAGES = [
     HealthReport("tcp", frozenset({"a"}), frozenset(), frozenset({"b"}), {"b": 1.5}),
     RoutingReport("nothing to do", 1, routes={"a": {"b": [1, 2.5, True]}}),
     WorkersReport((WorkerStatus("tcp", "monitor", "RUNNING", 1, 1, 0.5, {}),)),
+    SettingsReport(None, ("port: must be a whole number",)),
+    SettingsReport(Settings({"port": 1}, None, (PluginRef("tcp", "workers.tcp:Tcp"),), {})),
 ]
 
 

@@ -83,6 +83,7 @@ PROMISED = [
     ("", GENERAL, "route_recheck_interval", "1.5", 1.5, 30.0),
     ("", GENERAL, "delete_limit", "1", 1.0, 0.5),
     ("", GENERAL, "silence_limit", "10", 10.0, 20.0),
+    ("", GENERAL, "memory_limit", "512", 512, 1024),
     ("", GENERAL, "state_dir", "/tmp/state", "/tmp/state", ...),  # noqa: S108
     ("", GENERAL, "control_socket", "/tmp/c.sock", "/tmp/c.sock", ...),  # noqa: S108
     ("-f", "configfile", "file", ..., ..., None),
@@ -377,6 +378,8 @@ def test_help_shows_every_option_with_default_and_unit_under_its_plugin(
     for title, options in declared.items():
         for option in options:
             unit = f" {option.kind.unit}" if option.kind.unit else ""
+            if option.kind.is_switch and option.default:
+                unit = " [no]"
             flags = ", ".join(flag + unit for flag in option.all_flags)
             assert f"{flags} {option.help} (default: {option.shown_default})" in groups[title]
 

@@ -185,7 +185,6 @@ REFUSED = {
     ("__init__", "x"): Faults.UNKNOWN_METHOD,
     ("nothing",): Faults.UNKNOWN_METHOD,
     ("_log_of", "tcp", "stdout"): Faults.UNKNOWN_METHOD,
-    ("reloadConfig",): Faults.CANT_REREAD,
     ("restart",): Faults.FAILED,
     ("clearLog",): Faults.FAILED,
     ("readLog", 0, 0): Faults.NO_FILE,

@@ -1,0 +1,108 @@
+"""Writes what follows from the option declarations: docs/configuration.md and etc/vpcrouter.ini.
+
+`make docs` runs it; a test fails when either file is stale.
+"""
+
+import textwrap
+from collections.abc import Iterable
+from pathlib import Path
+
+from vpcrouter.options import GENERAL, MULTI, Option, general_options, multi_options
+from vpcrouter.plugins import MONITORS, WATCHERS, Plugin, Registry
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "configuration.md"
+INI = ROOT / "etc" / "vpcrouter.ini"
+
+PAGE_HEAD = """\
+# Configuration
+
+Every option is a flag and a key of the INI file alike: `--route_recheck_interval 10`, or
+`route_recheck_interval = 10` in section `[vpcrouter]`; a plugin's options stand in the section
+named after it. A flag beats the file. Durations are in seconds, fractions allowed. All that is
+wrong is reported at once, each with file, section and option, and ends the daemon with exit
+status 78; `--check` only checks.
+
+`vpcrouterd` reads `/etc/vpcrouter.ini` unless `--config` names another file; `vpcrouter` reads
+none unless told. Made of the options' declarations by `make docs`.
+"""
+INI_HEAD = """\
+# vpcrouterd --config /etc/vpcrouter.ini
+#
+# Every option is here with its default, or an example, commented out. The same names work as
+# flags (--route_recheck_interval 10), and a flag beats this file. Durations are in seconds,
+# fractions allowed. Try a change with: vpcrouterd --config /etc/vpcrouter.ini --check
+"""
+UNITS = {"SECONDS": " (seconds)", "MIB": " (MiB)"}
+KINDS = {WATCHERS: "Mode", MONITORS: "Health"}
+
+
+def sections() -> Iterable[tuple[str, str, list[Option]]]:
+    """Section, its title, and its options, in the order in which they are shown."""
+    yield GENERAL, "General options", list(general_options())
+    yield MULTI, "Health `multi`", list(multi_options())
+    for group, kind in KINDS.items():
+        registry = Registry.of(group)
+        for name in sorted(registry.targets):
+            ref = registry.find(name)
+            plugin = ref.load()
+            if ref.target.startswith("workers.") and issubclass(plugin, Plugin):
+                yield plugin.name, f"{kind} `{plugin.name}`", list(plugin.add_arguments())
+
+
+def page() -> str:
+    """docs/configuration.md."""
+    parts = [PAGE_HEAD]
+    for section, title, options in sections():
+        if not options:
+            continue
+        rows = [
+            f"| `{', '.join(option.all_flags)}` | {_cell(_sentence(option))} "
+            f"| {_cell(option.shown_default)} |"
+            for option in options
+        ]
+        columns = "| option | what it is | default |\n|---|---|---|"
+        parts.append(
+            "\n".join([f"## {title}", f"Section `[{section}]`.", "", columns, *rows]) + "\n"
+        )
+    return "\n".join(parts)
+
+
+def ini() -> str:
+    """etc/vpcrouter.ini."""
+    parts = [INI_HEAD]
+    parts += [
+        "\n".join([f"[{section}]", *map(_entry, options)]).rstrip() + "\n"
+        for section, _, options in sections()
+        if options
+    ]
+    return "\n".join(parts)
+
+
+def _entry(option: Option) -> str:
+    lines = textwrap.wrap(_sentence(option), 92)
+    if option.example or option.default is None:
+        lines.append(f"Default: {option.shown_default}.")
+    comment = "".join(f"# {line}\n" for line in lines)
+    return f"{comment}#{option.name} = {option.example or _value(option)}".rstrip() + "\n"
+
+
+def _value(option: Option) -> str:
+    """The default as the file has it, without its unit."""
+    if isinstance(option.default, float):
+        return f"{option.default:g}"
+    return "" if option.default in (None, ()) else option.shown_default
+
+
+def _sentence(option: Option) -> str:
+    unit = UNITS.get(option.kind.unit, "")
+    return f"{option.help[0].upper()}{option.help[1:]}{unit}."
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
+    INI.write_text(ini())
