@@ -227,13 +227,15 @@ class Health:
     """What all monitors together say. A host in none of the sets is unknown.
 
     `failed_since` has the monotonic time of each failed host's first judgement, where the
-    monitor gave one.
+    monitor gave one. `presumed` are the unknown hosts that some monitor calls healthy and none
+    calls otherwise: good enough for a route on a failed host, and for nothing else.
     """
 
     healthy: frozenset[str] = frozenset()
     questionable: frozenset[str] = frozenset()
     failed: frozenset[str] = frozenset()
     failed_since: Mapping[str, float] = field(default_factory=dict)
+    presumed: frozenset[str] = frozenset()
 
     def state(self, host: str) -> State:
         if host in self.failed:
@@ -264,14 +266,14 @@ def merge(
             at_s = report.changed_s[host]
             since[host] = min(at_s, since.get(host, at_s))
     nobody: frozenset[str] = frozenset()
-    healthy = wanted if monitors else nobody
-    for monitor in monitors:
-        healthy &= healthy_of.get(monitor, nobody)
+    said = [healthy_of.get(monitor, nobody) & wanted for monitor in monitors]
+    healthy = wanted.intersection(*said) if said else nobody
     return Health(
         healthy - failed - questionable,
         (wanted & questionable) - failed,
         wanted & failed,
         since,
+        nobody.union(*said) - healthy - failed - questionable,
     )
 
 

@@ -117,8 +117,9 @@ def plan(spec: RouteSpec, health: Health, view: View, policy: Policy, choose: Ch
     for cidr, hosts in spec.routes.items():
         entry = _Entry(cidr, hosts, health, view)
         choice = entry.choose(choose)
+        resort = entry.resort(choose) if choice is None else None
         for table in view.tables:
-            outcome = entry.settle(table, choice)
+            outcome = entry.settle(table, choice, resort)
             if isinstance(outcome, Change):
                 changes.append(outcome)
             elif outcome is not None:
@@ -137,6 +138,7 @@ class _Entry:
         self.hosts = hosts
         self.view = view
         self.state = {host: health.state(host) for host in hosts}
+        self.presumed = health.presumed
         self.interface: dict[str, Interface] = {
             host: view.interface_of[host] for host in hosts if host in view.interface_of
         }
@@ -146,7 +148,13 @@ class _Entry:
 
     def choose(self, choose: Choose) -> str | None:
         """The host for all tables: a good one in use, else any good one, else None."""
-        candidates = self._best_candidates()
+        return self._pick(self._best_candidates(), choose)
+
+    def resort(self, choose: Choose) -> str | None:
+        """The host for routes on failed ones where none is known to be good."""
+        return self._pick({host for host in self.interface if host in self.presumed}, choose)
+
+    def _pick(self, candidates: set[str], choose: Choose) -> str | None:
         if not candidates:
             return None
         in_use = Counter(
@@ -167,7 +175,9 @@ class _Entry:
                 return found
         return set()
 
-    def settle(self, table: RouteTable, choice: str | None) -> Change | Problem | None:
+    def settle(
+        self, table: RouteTable, choice: str | None, resort: str | None
+    ) -> Change | Problem | None:
         """What to do about this CIDR in one table."""
         route = table.routes.get(self.cidr)
         if route is not None and not self.view.is_ours(route):
@@ -176,13 +186,15 @@ class _Entry:
         if route is None:
             return self._missing(table, choice)
         current = self._current(route)
+        failed = current is not None and self.state[current] is State.FAILED
+        if choice is None and failed:
+            choice = resort
         if choice is None:
             return self._stay(current)
         if self.interface[choice].id == route.interface:
             return None
         if current is not None and self.state[current] is State.UNKNOWN:
             return None
-        failed = current is not None and self.state[current] is State.FAILED
         dead = failed or not route.is_active or route.interface not in self.view.interfaces
         urgency = Urgency.FAILED if dead else Urgency.HOUSEKEEPING
         return self._change(urgency, Action.REPLACE, table, choice, route, current)

@@ -293,3 +293,11 @@ def test_merge_tells_the_earliest_failure() -> None:
 def test_worst_case_detection(fall: int, worst_s: float) -> None:
     assert worst_case_detection_s(1.0, 0.4, fall, 0.1) == pytest.approx(worst_s)
     assert f"{worst_s:g} s" in detection_sentence(1.0, 0.4, fall, 0.1)
+
+
+def test_what_only_some_monitors_call_healthy_is_presumed() -> None:
+    """A monitor that is away, or new, has no say; one that says otherwise has."""
+    reports = [report("icmp", "ABC"), report("tcp", "A", "", "C")]
+    merged = merge(reports, [A, B, C], ["icmp", "tcp"])
+    assert (merged.healthy, merged.presumed, merged.failed) == ({A}, {B}, {C})
+    assert merged.state(B) is State.UNKNOWN

@@ -72,6 +72,24 @@ def to_a(**changes: object) -> Route:
         ),
         pytest.param(health("ab"), None, f"{CREATE} {TO_A}", id="missing"),
         pytest.param(health("", "b"), None, f"{CREATE} {TO_B}", id="missing, questionable host"),
+        pytest.param(
+            replace(health("", "", "a"), presumed=frozenset({B})),
+            "eni-a",
+            f"{REPLACE} from {A} {TO_B}",
+            id="failed, another presumed healthy",
+        ),
+        pytest.param(
+            replace(health("", "", ""), presumed=frozenset({B})),
+            "eni-a",
+            None,
+            id="unknown stays",
+        ),
+        pytest.param(
+            replace(health("", "", "a"), presumed=frozenset({B})),
+            None,
+            None,
+            id="presumed only",
+        ),
         # Nobody is fit
         pytest.param(health("", "", "abc"), "eni-a", None, id="all failed: it stays"),
         pytest.param(health("", "", "abc"), None, None, id="all failed: none is made"),
