@@ -299,5 +299,7 @@ def test_what_only_some_monitors_call_healthy_is_presumed() -> None:
     """A monitor that is away, or new, has no say; one that says otherwise has."""
     reports = [report("icmp", "ABC"), report("tcp", "A", "", "C")]
     merged = merge(reports, [A, B, C], ["icmp", "tcp"])
-    assert (merged.healthy, merged.presumed, merged.failed) == ({A}, {B}, {C})
+    assert merged.healthy == {A}
+    assert merged.presumed == {B}
+    assert merged.failed == {C}
     assert merged.state(B) is State.UNKNOWN
