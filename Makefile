@@ -1,6 +1,7 @@
 # make demo    see a failover without AWS: no root, no account, no set-up before it
 # make test    all tests            make lint    ruff and mypy
 # make bench   failover times       make docs    what follows from the option declarations
+# make chaos   everything breaks at once, for five minutes (ARGS='--seed 1 --seconds 60')
 # make format  mend what ruff can   make clean   remove what these made
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test lint format bench docs clean
+.PHONY: demo test lint format bench chaos docs clean
 
 demo: $(VENV)/made
 	$(BIN)/python -m examples.demo $(ARGS)
@@ -27,6 +28,9 @@ format: $(VENV)/made
 
 bench: $(VENV)/made
 	$(BIN)/python -m tests.bench $(ARGS)
+
+chaos: $(VENV)/made
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 docs: $(VENV)/made
 	$(BIN)/python -m docs.generate

@@ -3,12 +3,16 @@
 import os
 import random
 import socket
+import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from multiprocessing import util
+from multiprocessing.context import SpawnProcess
+from multiprocessing.popen_spawn_posix import Popen
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from vpcrouter.channel import Channel, Consumer, Producer, spawn_context
+from vpcrouter.channel import Channel, Consumer, Producer
 from vpcrouter.errors import ChannelError
 from vpcrouter.lifecycle import Lifecycle, LifePolicy, State
 from vpcrouter.messages import Envelope, WorkerStatus
@@ -16,6 +20,36 @@ from vpcrouter.plugins import PluginRef
 from vpcrouter.worker import Start, main
 
 LAST_WORDS_READS = 8
+
+
+class _OwnGroup(Popen):
+    """Spawns the process as the leader of a process group."""
+
+    def _launch(self, process_obj: BaseProcess) -> None:
+        usual, util.spawnv_passfds = util.spawnv_passfds, _spawn_in_own_group
+        try:
+            super()._launch(process_obj)  # type: ignore[misc]  # private
+        finally:
+            util.spawnv_passfds = usual
+
+
+def _spawn_in_own_group(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
+    process = subprocess.Popen(args, executable=path, pass_fds=passfds, process_group=0)  # noqa: S603 - our own interpreter
+    process.returncode = 0  # multiprocessing waits for it, so this object must not
+    return process.pid
+
+
+class WorkerProcess(SpawnProcess):
+    """A spawned process that cannot outlive its parent, not even stopped while it starts.
+
+    It asks to be killed with its parent as soon as it runs code of ours. Until then it is the
+    parent's death that orphans its process group, and what is stopped in such a group is sent
+    SIGHUP and SIGCONT (setpgid(2)).
+    """
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Popen:  # noqa: N802 - its name there
+        return _OwnGroup(process_obj)
 
 
 class Child:
@@ -55,7 +89,7 @@ class Child:
             self._listener,
             os.getpid(),
         )
-        process = spawn_context().Process(target=main, args=(start,), name=self.name)
+        process = WorkerProcess(target=main, args=(start,), name=self.name)
         process.start()
         self.process = process
         self.outgoing = inbox.producer()

@@ -160,5 +160,8 @@ class Lifecycle:
         if self._kill_s is not None:
             return self._kill_s
         if self.state in (State.STARTING, State.RUNNING):
-            return self._beat_s + self.policy.silence_limit_s
+            limit_s = self.policy.silence_limit_s
+            if not self._has_beaten:
+                limit_s = max(limit_s, self.policy.start_allowance_s)
+            return self._beat_s + limit_s
         return None

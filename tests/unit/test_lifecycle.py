@@ -226,6 +226,19 @@ def test_silent_for_too_long_it_is_aborted(make: Callable[[], Lifecycle]) -> Non
     assert life.due(NOW_S + POLICY.silence_limit_s) is Action.ABORT
 
 
+def test_until_its_first_sign_of_life_it_has_the_time_that_a_start_takes() -> None:
+    impatient = LifePolicy(silence_limit_s=5, start_allowance_s=10)
+    life = Lifecycle(impatient, LongestPauses())
+    life.started(NOW_S)
+    assert life.deadline_s() == NOW_S + 10
+    life.beat(NOW_S + 8)
+    assert life.deadline_s() == NOW_S + 13
+
+
+def test_a_hung_worker_and_the_start_of_the_next_are_the_longest_silence() -> None:
+    assert POLICY.longest_silence_s == pytest.approx(20 + 1.5 + 0.1 + 10)
+
+
 def test_a_sign_of_life_puts_the_abort_off() -> None:
     life = running()
     life.beat(NOW_S + 10)

@@ -1,0 +1,1 @@
+"""The daemon under every fault at once: `python -m tests.chaos`."""

@@ -1,0 +1,39 @@
+"""Breaks everything around the daemon and in it, checks it from outside: `make chaos`."""
+
+import argparse
+import json
+import random
+import signal
+import sys
+from pathlib import Path
+
+from tests.chaos.plan import LENGTH_S
+from tests.chaos.run import run
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=None, help="default: a random one, printed")
+    parser.add_argument("--seconds", type=float, default=300.0, help="default: 300")
+    parser.add_argument("--burst", type=float, default=LENGTH_S, help="of faults, in seconds")
+    parser.add_argument("--log", type=Path, help="where to leave the daemon's log")
+    parser.add_argument("--json", type=Path, help="where to leave the report, too")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    seed = random.SystemRandom().getrandbits(32) if arguments.seed is None else arguments.seed
+    sys.stderr.write(f"seed {seed}: repeat with --seed {seed}\n")
+    try:
+        report, log = run(seed, arguments.seconds, arguments.burst)
+    except KeyboardInterrupt:
+        return 130
+    if arguments.log:
+        arguments.log.write_text(log, encoding="utf-8")
+    text = json.dumps(report, indent=1)
+    if arguments.json:
+        arguments.json.write_text(text + "\n", encoding="utf-8")
+    sys.stdout.write(text + "\n")
+    return 1 if report["violations"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""What is done to the daemon, and when: all of it follows from the seed."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+WATCHER, MONITOR, RECONCILER = "configfile", "tcp", "reconciler"
+NEEDED = (RECONCILER, MONITOR)
+"""Without these nothing fails over."""
+BYSTANDERS = (WATCHER, "api", "control")
+WORKERS = (*NEEDED, *BYSTANDERS)
+ENDS = ("KILL", "KILL", "TERM", "ABRT", "STOP+KILL")
+"""How a worker is ended; also STOP+CONT, which spares it, and STOP, which it is left in."""
+GOOD_SPECS = ("replace", "rewrite")
+BAD_SPECS = ("torn", "empty", "braces", "folder", "dangling")
+EC2_FAULTS = (
+    "error",
+    "refuse",
+    "hang",
+    "throttle",
+    "drop",
+    "drop-after",
+    "garbage",
+    "garbage-after",
+    "delay",
+)
+EC2_ACTIONS = ("*", "*Route", "Describe*", "ReplaceRoute")
+THEMES = (
+    "bystanders",
+    "bystanders",
+    "needed",
+    "needed",
+    "ec2",
+    "ec2",
+    "large",
+    "memory",
+    "everything",
+    "everything",
+)
+SUPERVISOR_EVERY = 5
+"""Of so many bursts one kills the supervisor."""
+LENGTH_S = 4.0
+MOST_DEAD = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`what` is done to `of`, at `at_s` of the burst, for `for_s`; `number` seeds the details."""
+
+    at_s: float
+    kind: str
+    what: str
+    of: str = ""
+    for_s: float = 0.0
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """Faults that come close together; a quiet gap follows."""
+
+    number: int
+    theme: str
+    events: tuple[Event, ...]
+
+
+@dataclass
+class Planner:
+    """Makes one burst after the other; knows which hosts are dead by then."""
+
+    rng: random.Random
+    hosts: tuple[str, ...]
+    length_s: float = LENGTH_S
+    dead: list[str] = field(default_factory=list)
+
+    def bursts(self) -> Iterator[Burst]:
+        """Endless."""
+        number = 0
+        while True:
+            number += 1
+            theme = self.rng.choice(THEMES)
+            events = self._events(theme, number)
+            yield Burst(number, theme, tuple(sorted(events, key=lambda event: event.at_s)))
+
+    def _events(self, theme: str, number: int) -> list[Event]:
+        events = self._hosts()
+        if theme == "bystanders":
+            return events + self._kills(BYSTANDERS, 16) + self._specs()
+        if theme == "needed":
+            return events + self._kills(NEEDED, 8) + self._kills(BYSTANDERS, 8)
+        if theme == "ec2":
+            return events + self._kills(WORKERS, 14) + self._ec2() + self._specs()
+        if theme == "memory":
+            return events + self._kills(BYSTANDERS[1:], 14) + self._memory()
+        if theme == "large":
+            return events + self._kills(WORKERS, 16, first_s=0.1) + self._large()
+        events += self._kills(WORKERS, 16) + self._ec2() + self._specs() + self._disk()
+        if number % SUPERVISOR_EVERY == 0 or self.rng.random() < 1 / SUPERVISOR_EVERY:
+            events.append(Event(self._moment(), "supervisor", "KILL"))
+        return events
+
+    def _moment(self, first_s: float = 0.0) -> float:
+        return round(self.rng.uniform(first_s, self.length_s), 3)
+
+    def _kills(self, workers: tuple[str, ...], count: int, first_s: float = 0.0) -> list[Event]:
+        events = [
+            Event(
+                self._moment(first_s),
+                "worker",
+                self.rng.choice(ENDS),
+                self.rng.choice(workers),
+                round(self.rng.uniform(0.05, 0.5), 3),
+            )
+            for _ in range(count)
+        ]
+        if self.rng.random() < 0.5:
+            for_s = round(self.rng.uniform(0.2, 3.0), 3)
+            events.append(
+                Event(self._moment(), "worker", "STOP+CONT", self.rng.choice(workers), for_s)
+            )
+        if self.rng.random() < 0.2:
+            events.append(Event(self._moment(), "worker", "STOP", self.rng.choice(workers)))
+        return events
+
+    def _hosts(self) -> list[Event]:
+        """Some die, some come back; the dead stay dead through the gap."""
+        events: list[Event] = []
+        for at_s in sorted(self._moment() for _ in range(self.rng.randint(1, 4))):
+            if self.dead and (len(self.dead) >= MOST_DEAD or self.rng.random() < 0.4):
+                host = self.dead.pop(self.rng.randrange(len(self.dead)))
+                events.append(Event(at_s, "host", "revive", host))
+                continue
+            host = self.rng.choice([host for host in self.hosts if host not in self.dead])
+            self.dead.append(host)
+            events.append(Event(at_s, "host", self.rng.choice(("refuse", "silence")), host))
+        return events
+
+    def _specs(self) -> list[Event]:
+        """Good and bad ones; the last is good."""
+        events = []
+        for at_s in sorted(self._moment() for _ in range(self.rng.randint(1, 4))):
+            what = self.rng.choice((*GOOD_SPECS, *BAD_SPECS))
+            events.append(Event(at_s, "spec", what, number=self.rng.getrandbits(32)))
+        what = self.rng.choice(GOOD_SPECS)
+        events.append(Event(self.length_s, "spec", what, number=self.rng.getrandbits(32)))
+        return events
+
+    def _large(self) -> list[Event]:
+        """Large specs one after the other, so that large messages are under way at the kills."""
+        events = [
+            Event(at_s, "spec", "large", number=self.rng.getrandbits(32))
+            for at_s in sorted((0.0, self._moment(), self._moment()))
+        ]
+        number = self.rng.getrandbits(32)
+        return [*events, Event(self.length_s, "spec", "replace", number=number)]
+
+    def _memory(self) -> list[Event]:
+        """A good spec, then a bad one, and nobody left who has seen the good one."""
+        good, bad = self.rng.choice(GOOD_SPECS), self.rng.choice(BAD_SPECS)
+        events = [
+            Event(0.3, "spec", good, number=self.rng.getrandbits(32)),
+            Event(0.45 * self.length_s, "spec", bad),
+            Event(1.5 * self.length_s, "spec", good, number=self.rng.getrandbits(32)),
+        ]
+        if self.rng.random() < 0.6:
+            events.append(Event(0.5 * self.length_s, "supervisor", "KILL"))
+        else:
+            events.append(Event(0.5 * self.length_s, "worker", "KILL", WATCHER))
+        full_s = self.rng.choice((0.0, 0.3 * self.length_s, self.length_s))
+        if full_s:
+            events.append(Event(0.1, "disk", "fill", for_s=full_s))
+        return events
+
+    def _ec2(self) -> list[Event]:
+        return [
+            Event(
+                self._moment(),
+                "ec2",
+                self.rng.choice(EC2_FAULTS),
+                self.rng.choice(EC2_ACTIONS),
+                round(self.rng.uniform(0.3, 2.5), 3),
+            )
+        ]
+
+    def _disk(self) -> list[Event]:
+        if self.rng.random() < 0.5:
+            return []
+        return [Event(self._moment(), "disk", "fill", for_s=round(self.rng.uniform(0.5, 3.0), 3))]
