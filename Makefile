@@ -15,7 +15,7 @@ demo: $(VENV)/made
 	$(BIN)/python -m examples.demo $(ARGS)
 
 test: $(VENV)/made
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 lint: $(VENV)/made
 	$(BIN)/ruff check .

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 from vpcrouter import __version__, config, control_socket, systemd
 from vpcrouter import log as logs
+from vpcrouter.access import refuse_open
 from vpcrouter.errors import ConfigError, UnavailableError, VpcRouterError
+from vpcrouter.masking import redact
 from vpcrouter.messages import API, CONTROL
 from vpcrouter.reloading import Reloading
 from vpcrouter.roster import begun_at
@@ -39,7 +41,7 @@ def _main(prog: str, arguments: Sequence[str], default_config: str | None) -> in
         return _run(settings)
     except VpcRouterError as error:
         for line in str(error).splitlines():
-            print(f"{prog}: {line}", file=sys.stderr)  # noqa: T201
+            print(f"{prog}: {redact(line)}", file=sys.stderr)  # noqa: T201
         return error.exit_status
 
 
@@ -53,16 +55,22 @@ def _run(settings: config.Settings) -> int:
         raise ConfigError([f"logfile: {values['logfile']}: {error.strerror}"]) from None
     with control_socket.listening(values["control_socket"]) as control:
         listener = _listen(values["address"], values["port"])
+        refuse_open(listener.getsockname()[0], values)
         held = {API: listener, CONTROL: control}
         reloading = Reloading(settings, held)
         if faults := systemd.watchdog_faults(reloading.policy):
             raise ConfigError(faults)
-        where = "http://{}:{}/".format(*listener.getsockname()[:2])
+        where = _url(listener, "http" if values["api_tls_cert"] is None else "https")
         log.info("starting", version=__version__, vpc=values["vpc"], api=where)
         try:
             return Supervisor(reloading.children(), values, reloading).run()
         finally:
             logs.finish()
+
+
+def _url(listener: socket.socket, scheme: str) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
 
 
 def _listen(address: str, port: int) -> socket.socket:

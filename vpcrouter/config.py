@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from vpcrouter import __version__
+from vpcrouter.access import check_access
 from vpcrouter.errors import ConfigError, PluginError
 from vpcrouter.metadata import NEEDED, Metadata
 from vpcrouter.options import GENERAL, MULTI, Option, general_options, multi_options
@@ -23,7 +24,7 @@ from vpcrouter.plugins import (
 )
 
 PROGRAM_OPTIONS = frozenset({"config", "check"})
-DERIVED = frozenset({"monitors", "shown", "hold_s", "started_at", "command_line"})
+DERIVED = frozenset({"monitors", "shown", "secret", "hold_s", "started_at", "command_line"})
 TAKEN = PROGRAM_OPTIONS | DERIVED | {"help", "version", "-h"}
 """What no plugin's option or flag can be called."""
 HTTP = "http"
@@ -38,7 +39,8 @@ class Settings:
 
     Beside the options, `values` has `check` (only check, don't run), `monitors` (the names of
     those chosen), `hold_s` (so many seconds without a failure make a failed host healthy),
-    `shown` (the options that count in this run) and `command_line` (how to read them anew).
+    `shown` (the options that count in this run), `secret` (those whose values nobody may see)
+    and `command_line` (how to read them anew).
     Without a watcher, the API takes route specs.
     """
 
@@ -99,8 +101,12 @@ class _Gathering:
         if not (issubclass(plugin, Plugin) and issubclass(plugin, kind)):
             self.faults.append(f"{source}: {ref.target} is no {kind.__name__.lower()}")
             return None
+        try:
+            self.declare(plugin.name, plugin.add_arguments())
+        except Exception as error:  # whatever a foreign plugin does
+            self.faults.append(f"{source}: {ref.target} declares no options: {error!r}")
+            return None
         self.plugins[key] = plugin
-        self.declare(plugin.name, plugin.add_arguments())
         return plugin
 
 
@@ -145,6 +151,7 @@ def load(prog: str, arguments: Sequence[str], default_config: str | None) -> Set
     values["monitors"] = tuple(monitor.name for monitor in chosen.monitors)
     values["hold_s"] = chosen.hold_s(values)
     values["shown"] = _shown(gathering, chosen)
+    values["secret"] = tuple(n for n, (_, option) in gathering.options.items() if option.is_secret)
     watcher = PluginRef.to(chosen.watcher) if chosen.watcher else None
     values["command_line"] = prog, tuple(arguments), default_config
     sections = {name: section for name, (section, _) in gathering.options.items()}
@@ -156,7 +163,8 @@ def _check(values: dict[str, Any], chosen: _Chosen, is_good: bool) -> list[str]:
 
     The VPC, where it is not told, is asked for last, and only if all else `is_good`.
     """
-    faults = [fault for plugin in chosen.plugins for fault in plugin.check_arguments(values)]
+    faults = [fault for plugin in chosen.plugins for fault in _faults_of(plugin, values)]
+    faults += check_access(values)
     if values["vpc"] or faults or not is_good:
         return faults if values["vpc"] else [f"vpc: {NEEDED.format('vpc')}", *faults]
     try:
@@ -164,6 +172,13 @@ def _check(values: dict[str, Any], chosen: _Chosen, is_good: bool) -> list[str]:
     except ConfigError as error:
         return list(error.faults)
     return []
+
+
+def _faults_of(plugin: type[Plugin], values: Mapping[str, Any]) -> list[str]:
+    try:
+        return list(plugin.check_arguments(values))
+    except Exception as error:  # whatever a foreign plugin does
+        return [f"plugin {plugin.name}: its settings cannot be checked: {error!r}"]
 
 
 def one_value(name: str, flag: str | None, path: str | None) -> Any:
@@ -323,7 +338,8 @@ def _convert(gathering: _Gathering) -> dict[str, Any]:
         try:
             values[name] = option.kind.convert(text.strip())
         except ValueError as error:
-            gathering.faults.append(f"{source}: {error}, not {text!r}")
+            but = "" if option.is_secret else f", not {text!r}"
+            gathering.faults.append(f"{source}: {error}{but}")
     return values
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from vpcrouter.masking import redact
 from vpcrouter.own_log import OwnLog
 
 CONSOLE = "-"
@@ -44,6 +45,7 @@ def set_up(logfile: str, verbose: bool, worker: str, state_dir: str | None = Non
             structlog.processors.LogfmtRenderer(
                 key_order=["timestamp", "level", "worker", "event"], bool_as_flag=False
             ),
+            lambda _logger, _method, line: redact(str(line)),
         ],
     )
     handler: logging.Handler = (
@@ -62,6 +64,8 @@ def set_up(logfile: str, verbose: bool, worker: str, state_dir: str | None = Non
     root.setLevel(logging.WARNING)
     for ours in ("vpcrouter", "workers"):
         logging.getLogger(ours).setLevel(logging.DEBUG if verbose else logging.INFO)
+    # It misses a file that the unit hides, and needs it only for what nobody does here.
+    logging.getLogger("pyroute2.netlink.rtnl.tcmsg").setLevel(logging.ERROR)
 
 
 def finish() -> None:

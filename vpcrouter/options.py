@@ -6,6 +6,7 @@ Every option is declared once and is reachable as a command-line flag and as an 
 import ipaddress
 import math
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class Option:
     """One option. `default` is a value already converted; None means not given.
 
     `example` is what documents show where there is no default, or one that depends.
+    A value that `is_secret` is shown nowhere.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Option:
     flags: tuple[str, ...] = ()
     default_text: str = ""
     example: str = ""
+    is_secret: bool = False
 
     @property
     def all_flags(self) -> tuple[str, ...]:
@@ -67,6 +70,8 @@ def _text(value: str) -> str:
 
 
 def _path(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must be a path, without zero bytes")
     try:
         return str(Path(_text(value)).expanduser().absolute())
     except RuntimeError:  # ~nobody-of-this-name
@@ -90,17 +95,39 @@ def _cidrs(value: str) -> tuple[str, ...]:
     found: list[str] = []
     for part in filter(None, (part.strip() for part in value.split(","))):
         try:
-            found.append(str(ipaddress.ip_network(part, strict=False)))
+            # Nothing has the address 0.0.0.0: who says so means the default route.
+            named = "0.0.0.0/0" if part == "0.0.0.0" else part  # noqa: S104
+            found.append(str(ipaddress.ip_network(named, strict=False)))
         except ValueError:
             raise ValueError(f"{part!r} is neither an IP address nor a CIDR") from None
     return tuple(dict.fromkeys(found))
 
 
+def _hosts(value: str) -> tuple[str, ...]:
+    found: list[str] = []
+    for part in filter(None, (part.strip().lower().rstrip(".") for part in value.split(","))):
+        bare = part.removeprefix("[").removesuffix("]")
+        if not HOST_NAME.fullmatch(part) and not _is_ip(bare):
+            raise ValueError(f"{part!r} is no host's name, without scheme and port,")
+        found.append(bare)
+    return tuple(dict.fromkeys(found))
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?")
 TEXT = Kind("TEXT", _text)
 PATH = Kind("PATH", _path)
 LOGFILE = Kind("PATH", _logfile)
 SWITCH = Kind("", _switch, is_switch=True)
 CIDRS = Kind("CIDR,IP,...", _cidrs)
+HOST_NAMES = Kind("NAME,...", _hosts)
 
 
 def seconds(minimum: float, maximum: float = 86_400.0) -> Kind:
@@ -184,6 +211,42 @@ def multi_options() -> tuple[Option, ...]:
     )
 
 
+def api_options() -> tuple[Option, ...]:
+    """Who may ask the API; it says by itself only where it listens."""
+    return (
+        Option(
+            "api_token_file",
+            PATH,
+            None,
+            "the file with the token that is needed to write to the API, and to read it from "
+            "other machines",
+            example="/etc/vpcrouter/api-token",
+        ),
+        Option(
+            "api_tls_cert",
+            PATH,
+            None,
+            "the file with the API's certificate and those that vouch for it; it then speaks "
+            "HTTPS only",
+            example="/etc/vpcrouter/api.pem",
+        ),
+        Option(
+            "api_tls_key",
+            PATH,
+            None,
+            "the file with the key to it",
+            example="/etc/vpcrouter/api.key",
+        ),
+        Option(
+            "api_hosts",
+            HOST_NAMES,
+            (),
+            "the names by which the API is asked, beside localhost and its address",
+            example="vpcrouter.example.com",
+        ),
+    )
+
+
 def general_options() -> tuple[Option, ...]:
     """The daemon's own options; the two folders' defaults depend on who asks."""
     state_dir = _folder("STATE_DIRECTORY", "/var/lib/vpcrouter", _user_state)
@@ -213,6 +276,7 @@ def general_options() -> tuple[Option, ...]:
         ),
         Option("address", TEXT, "localhost", "the address the API listens on", ("-a", "--address")),
         Option("port", PORT, 33289, "the port the API listens on", ("-p", "--port")),
+        *api_options(),
         Option(
             "logfile",
             LOGFILE,

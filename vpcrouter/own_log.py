@@ -1,5 +1,6 @@
 """The log that each process keeps of its own lines: small, and never in anybody's way."""
 
+import contextlib
 import logging
 import os
 import queue
@@ -7,6 +8,8 @@ import signal
 import threading
 from io import FileIO
 from pathlib import Path
+
+from vpcrouter import privileges
 
 FOLDER = "log"
 MAX_BYTES = 1024 * 1024
@@ -51,6 +54,8 @@ class OwnLog(logging.Handler):
 
     def _keep(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # the main thread's
+        with contextlib.suppress(OSError):  # the main thread says it, where it is forbidden
+            privileges.give_up()
         try:
             self._file = self._open()
         except OSError as error:

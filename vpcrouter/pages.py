@@ -1,14 +1,17 @@
 """What the API answers: the state of the daemon as plain values, and how it is shown."""
 
+import base64
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Response, current_app, render_template, request
+from flask import Flask, Response, current_app, render_template, request
 
 from vpcrouter import __version__
 from vpcrouter.health import Health, merge
+from vpcrouter.masking import redact, shown
 from vpcrouter.messages import (
     MONITOR,
     WATCHER,
@@ -19,6 +22,8 @@ from vpcrouter.messages import (
 )
 from vpcrouter.plugins import Values
 from vpcrouter.spec import RouteSpec
+
+PAGE = "page.html"
 
 
 @dataclass
@@ -50,7 +55,8 @@ Answer = tuple[Any, int]
 
 
 def root(state: State) -> Answer:
-    params = {name: state.values[name] for name in sorted(state.values["shown"])}
+    values, secret = state.values, state.values["secret"]
+    params = {name: shown(values[name], name in secret) for name in sorted(values["shown"])}
     return {
         "version": __version__,
         "start_time": _iso(state.values["started_at"]),
@@ -155,12 +161,36 @@ def respond(content: Any, status: int) -> Response:
     kind = request.accept_mimetypes.best_match(("application/json", "text/html"))
     if kind == "text/html" and "text/html" in asked:
         titles = {path: title for path, (title, _) in PAGES.items()}
-        page = render_template("page.html", path=request.path, titles=titles, content=content)
-        return Response(page, status, mimetype="text/html")
+        page = render_template(PAGE, path=request.path, titles=titles, content=content)
+        return Response(redact(page), status, mimetype="text/html")
     is_compact = "application/json" in asked
     layout: dict[str, Any] = {"separators": (",", ":")} if is_compact else {"indent": 4}
     text = current_app.json.dumps(content, sort_keys=False, **layout)
-    return Response(text + "\n", status, mimetype="application/json")
+    return Response(redact(text) + "\n", status, mimetype="application/json")
+
+
+def protect(response: Response, style: str) -> Response:
+    """Say what a browser must not do with an answer; `style` is the hash of the pages' own."""
+    response.headers.update(
+        {
+            "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; "
+            f"frame-ancestors 'none'; style-src '{style}'",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Cache-Control": "no-store",
+        }
+    )
+    return response
+
+
+def style_hash(app: Flask) -> str:
+    """The hash by which the pages' style sheet is allowed."""
+    loader = app.jinja_env.loader
+    source = loader.get_source(app.jinja_env, PAGE)[0] if loader else ""
+    style = source.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"sha256-{digest}"
 
 
 def _iso(at: float) -> str:

@@ -11,6 +11,7 @@ from vpcrouter import log as logs
 from vpcrouter.checking import CheckLoop
 from vpcrouter.errors import PluginError, SpecError
 from vpcrouter.mailbox import Mailbox
+from vpcrouter.masking import shown
 from vpcrouter.messages import SpecReport
 from vpcrouter.options import Option
 from vpcrouter.spec import Document, RouteSpec, parse_spec
@@ -31,6 +32,12 @@ class Values(Protocol):
 
 class Worker(ABC):
     """What runs in a worker process."""
+
+    capabilities: ClassVar[frozenset[str]] = frozenset()
+    """Those of the daemon's capabilities(7) that it needs, as CAP_NET_RAW; it loses all others
+    before it is made."""
+    runs_commands: ClassVar[bool] = False
+    """Whether it runs programs of the user's, which may get rights of their own (sudo)."""
 
     def __init__(self, values: Values) -> None:
         """Keep what is needed of `values`; open nothing yet."""
@@ -65,8 +72,14 @@ class Plugin(Worker):
         return ()
 
     def get_info(self) -> Mapping[str, Any]:
-        params = {option.name: self.values[option.name] for option in self.add_arguments()}
-        return {"name": self.name, "version": self.version, "params": params}
+        return {"name": self.name, "version": self.version, "params": self.shown_params()}
+
+    def shown_params(self) -> Mapping[str, Any]:
+        """The plugin's options as others may see them."""
+        return {
+            option.name: shown(self.values[option.name], option.is_secret)
+            for option in self.add_arguments()
+        }
 
 
 class Watcher(Plugin):
@@ -103,7 +116,7 @@ class Watcher(Plugin):
 
     def store(self) -> SpecStore:
         """Where the last accepted spec of these very settings is kept."""
-        params = {option.name: self.values[option.name] for option in self.add_arguments()}
+        params = dict(self.shown_params())
         identity = {"vpc": self.values["vpc"], "mode": self.name, "params": params}
         return SpecStore(self.values["state_dir"], identity)
 
@@ -134,8 +147,9 @@ class Monitor(Plugin):
         """How often a host is judged; ten times that without a failure makes it healthy again."""
         return 2.0
 
-    def do_health_checks(self, hosts: Sequence[str]) -> tuple[Iterable[str], Iterable[str]]:
-        """Check every host once; return those failed and those questionable.
+    def do_health_checks(self, hosts: Sequence[str]) -> tuple[Iterable[str], ...]:
+        """Check every host once; return those failed, those questionable, and, where it gives a
+        third collection, those of which it knows nothing.
 
         What is raised here counts as not knowing.
         """

@@ -14,6 +14,7 @@ FIXED = ("address", "port", "control_socket")
 OF_ALL = frozenset({"logfile", "verbose", "memory_limit", "state_dir"})
 OF_PLUGINS = OF_ALL | {"vpc", "region", "hold_s"}
 OF_SUPERVISOR = frozenset({"silence_limit", "started_at", "check", "shown", *FIXED})
+OF_API = frozenset({"api_token_file", "api_tls_cert", "api_tls_key", "api_hosts"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def places(settings: Settings) -> dict[str, Place]:
         return {name: values[name] for name in sorted(names | own) if name in values}
 
     general = {name for name, its in settings.sections.items() if its == GENERAL}
-    routing = frozenset(general | {"monitors"}) - OF_SUPERVISOR | OF_ALL
+    routing = frozenset(general | {"monitors"}) - OF_SUPERVISOR - OF_API | OF_ALL
     found = [Place("reconciler", RECONCILER, workers.find("reconciler"), some(routing))]
     monitors = {ref.name for ref in settings.monitors}
     if (ref := settings.watcher) is not None:

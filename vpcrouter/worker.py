@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from vpcrouter import log as logs
+from vpcrouter import privileges
 from vpcrouter.channel import Channel
-from vpcrouter.errors import ConfigError
+from vpcrouter.errors import ConfigError, PluginError
 from vpcrouter.mailbox import Mailbox, StopWorker
 from vpcrouter.messages import Heartbeat
-from vpcrouter.plugins import PluginRef
+from vpcrouter.plugins import PluginRef, Worker
 
 PR_SET_PDEATHSIG = 1
 
@@ -41,19 +42,25 @@ def main(start: Start) -> None:
     """Run a worker to its end; the process' exit status says how it ended."""
     _die_with_parent(start.parent_pid)
     faulthandler.enable()
+    wake_fd = _wake_on_stop()
     limit = start.values["memory_limit"] * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    kind = _load(start.ref)
+    # Before anything starts a thread, which would keep what it was started with.
+    kept = _give_up_rights(None if isinstance(kind, PluginError) else kind)
     values = start.values
     logs.set_up(values["logfile"], values["verbose"], start.name, values["state_dir"])
+    if kept:
+        log.warning("rights that are not needed cannot be given up", reason=kept)
     mailbox = Mailbox(
         start.name,
         start.generation,
         start.inbox.consumer(),
         start.outbox.producer(),
-        _wake_on_stop(),
+        wake_fd,
         start.listener,
     )
-    status = _work(start, mailbox)
+    status = _work(kind, start.values, mailbox)
     with contextlib.suppress(Exception):
         mailbox.farewell()
     logs.finish()
@@ -61,9 +68,37 @@ def main(start: Start) -> None:
     os._exit(status)
 
 
-def _work(start: Start, mailbox: Mailbox) -> int:
+def _load(ref: PluginRef) -> type[Worker] | PluginError:
     try:
-        worker = start.ref.load()(start.values)
+        return ref.load()
+    except PluginError as error:
+        return error
+
+
+def _give_up_rights(kind: type[Worker] | None) -> str:
+    """Keep what the worker needs and no more; why that was not possible, or ""."""
+    capabilities = kind.capabilities if kind else frozenset[str]()
+    runs_commands = kind is not None and kind.runs_commands
+    try:
+        if not runs_commands:
+            privileges.gain_no_more()
+            privileges.hide_memory()
+        if not runs_commands or os.geteuid() != 0:  # root's commands would get all of it back
+            privileges.give_up(capabilities)
+    except (OSError, KeyError) as error:
+        return str(error)
+    return ""
+
+
+def _make(kind: type[Worker] | PluginError, values: Mapping[str, Any]) -> Worker:
+    if isinstance(kind, PluginError):
+        raise kind
+    return kind(values)
+
+
+def _work(kind: type[Worker] | PluginError, values: Mapping[str, Any], mailbox: Mailbox) -> int:
+    try:
+        worker = _make(kind, values)
         mailbox.post(Heartbeat(worker.get_info()))
         worker.run(mailbox)
     except StopWorker:

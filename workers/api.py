@@ -3,24 +3,32 @@
 import contextlib
 import os
 import threading
+import time
 from typing import Any
 
 from flask import Flask, Response, request
 from waitress import wasyncore
-from waitress.server import create_server
+from werkzeug.exceptions import HTTPException
 
 from vpcrouter import log as logs
-from vpcrouter.errors import SpecError
+from vpcrouter.access import Gate, is_loopback
+from vpcrouter.errors import ConfigError, PluginError, SpecError
 from vpcrouter.mailbox import Mailbox
 from vpcrouter.messages import HealthReport, RoutingReport, SpecReport, WorkersReport
-from vpcrouter.pages import PAGES, State, not_found, respond
+from vpcrouter.pages import PAGES, State, not_found, protect, respond, style_hash
 from vpcrouter.plugins import Values, Worker
+from vpcrouter.serving import Server
+from vpcrouter.serving_tls import ServerTls
 from vpcrouter.spec import MAX_SPEC_BYTES, RouteSpec, parse_spec
 from vpcrouter.store import SpecStore
 
 TURN_S = 0.5
-THREADS = 4
+RENEW_S = 5.0
+"""How often the files with the token and for TLS are looked at."""
+SAVE_PATIENCE_S = 5.0
 MODE = "http"
+SPEC_PATH = "/route_spec"
+HEALTH_PATH = "/health"
 
 log = logs.get(__name__)
 
@@ -29,18 +37,15 @@ class Api(Worker):
     """Serves on the listening socket that the supervisor holds."""
 
     def run(self, mailbox: Mailbox) -> None:
+        if mailbox.listener is None:
+            raise PluginError("the api worker was given no socket")
         state = State(self.values)
         sockets: dict[int, Any] = {}
         intake = Intake(state, self.values) if self.values["mode"] == MODE else None
-        server = create_server(
-            make_app(state, intake),
-            map=sockets,
-            sockets=[mailbox.listener],
-            threads=THREADS,
-            channel_timeout=30,
-            max_request_body_size=MAX_SPEC_BYTES + 1,
-            ident="vpcrouter",
-        )
+        keys = Keys(self.values)
+        app = make_app(state, intake, keys.gate)
+        writes_to = {} if intake is None else {SPEC_PATH: MAX_SPEC_BYTES}
+        server = Server(app, mailbox.listener, sockets, keys.gate, writes_to, keys.tls)
         _WakeUp(mailbox.fileno(), sockets)
         if intake is not None:
             _WakeUp(intake.fileno(), sockets)
@@ -48,9 +53,41 @@ class Api(Worker):
             while True:
                 if intake is not None and (report := intake.take()) is not None:
                     mailbox.post(report)
-                wasyncore.poll2(TURN_S, sockets)
+                server.turn(TURN_S)
+                keys.renew()
                 mailbox.wait(0)
                 _hear(mailbox, state, has_watcher=intake is None)
+
+
+class Keys:
+    """The token, and the certificate, as long as their files are as they were."""
+
+    def __init__(self, values: Values) -> None:
+        """Raises ConfigError."""
+        self.gate = Gate(values)
+        self.tls: ServerTls | None = None
+        cert, key = values["api_tls_cert"], values["api_tls_key"]
+        if cert is not None and key is not None:
+            try:
+                self.tls = ServerTls(cert, key)
+            except ValueError as error:
+                raise ConfigError([str(error)]) from None
+        elif not is_loopback(values["address"]):
+            log.warning("the API's token goes over the network in clear: set api_tls_cert")
+        self._renew_s = time.monotonic() + RENEW_S
+
+    def renew(self) -> None:
+        """Look, now and then, whether the files have changed."""
+        if time.monotonic() < self._renew_s:
+            return
+        self._renew_s = time.monotonic() + RENEW_S
+        if self.tls is not None:
+            self.tls.renew()
+        try:
+            if self.gate.renew():
+                log.info("the API's token has changed; the new one counts")
+        except ValueError as error:
+            log.error("the API's token file has changed and is no good", why=str(error))
 
 
 class _WakeUp(wasyncore.dispatcher):  # type: ignore[misc]
@@ -84,6 +121,8 @@ class Intake:
     def __init__(self, state: State, values: Values) -> None:
         self._state = state
         self._store = SpecStore(values["state_dir"], {"vpc": values["vpc"], "mode": MODE})
+        self._saving = threading.Lock()
+        """Held for as long as the disk takes; the work loop never waits for it."""
         self._lock = threading.Lock()
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._news: SpecReport | None = None
@@ -106,28 +145,80 @@ class Intake:
     def post(self, body: bytes) -> None:
         """Accept a spec. Raises SpecError for a bad one, OSError when it cannot be kept."""
         spec = parse_spec(body)
-        with self._lock:
+        if not self._saving.acquire(timeout=SAVE_PATIENCE_S):
+            raise TimeoutError(0, "the disk still has not taken the one before")
+        try:
             self._store.save(spec)
             self._announce(spec)
+        finally:
+            self._saving.release()
 
     def _announce(self, spec: RouteSpec) -> None:
-        self._news = self._state.spec = SpecReport(spec)
-        os.eventfd_write(self._fd, 1)
+        with self._lock:
+            self._news = self._state.spec = SpecReport(spec)
+            os.eventfd_write(self._fd, 1)
 
 
-def make_app(state: State, intake: Intake | None) -> Flask:
+def make_app(state: State, intake: Intake | None, gate: Gate) -> Flask:
     """The WSGI application; without `intake` it changes nothing."""
     app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_SPEC_BYTES
+    app.url_map.merge_slashes = False  # which redirects
+    style = style_hash(app)
 
     def add(path: str) -> None:
         _, answer = PAGES[path]
         app.add_url_rule(path, path, lambda: respond(*answer(state)), methods=["GET"])
 
-    for path in PAGES:
+    for path in PAGES.keys() - {HEALTH_PATH}:
         add(path)
-    app.add_url_rule("/route_spec", "post", lambda: _take(intake), methods=["POST"])
+    app.add_url_rule(HEALTH_PATH, HEALTH_PATH, lambda: _health(state, gate), methods=["GET"])
+    app.add_url_rule(SPEC_PATH, "post", lambda: _take(intake), methods=["POST"])
+    app.before_request(lambda: _refuse(gate))
+    app.after_request(lambda response: protect(response, style))
     app.register_error_handler(404, lambda _error: respond(*not_found(state)))
+    app.register_error_handler(HTTPException, _tell)
+    app.register_error_handler(Exception, _fail)
     return app
+
+
+def _authorization() -> str:
+    return request.headers.get("Authorization", "")
+
+
+def _refuse(gate: Gate) -> Response | None:
+    head = {
+        "host": request.headers.get("Host", ""),
+        "origin": request.headers.get("Origin", ""),
+        "authorization": _authorization(),
+    }
+    refusal = gate.refusal(request.method, request.path, head)
+    if refusal is None:
+        return None
+    response = respond({"error": refusal.sentence}, refusal.status)
+    if refusal.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _tell(error: HTTPException) -> Response:
+    """What Flask and Werkzeug refuse by themselves, such as a method that a path has not."""
+    response = respond({"error": error.description or error.name}, error.code or 500)
+    if (allowed := getattr(error, "valid_methods", None)) is not None:
+        response.headers["Allow"] = ", ".join(allowed)
+    return response
+
+
+def _fail(_error: Exception) -> Response:
+    log.exception("a request has failed", path=request.path)
+    return respond({"error": "the request has failed; the log says why"}, 500)
+
+
+def _health(state: State, gate: Gate) -> Response:
+    content, status = PAGES[HEALTH_PATH][1](state)
+    if not gate.may_see_all(_authorization()):
+        content = {"status": content["status"]}
+    return respond(content, status)
 
 
 def _take(intake: Intake | None) -> Response:

@@ -1,8 +1,10 @@
 """The monitor `icmpecho`: a host is healthy that answers ICMP echo requests."""
 
+import contextlib
 from collections.abc import Iterable
 from typing import ClassVar
 
+from vpcrouter import privileges
 from vpcrouter.mailbox import Mailbox
 from vpcrouter.options import Option
 from vpcrouter.plugins import Monitor, Values
@@ -14,10 +16,11 @@ PREFIX = "icmp_check"
 
 
 class IcmpEcho(Monitor):
-    """Needs CAP_NET_RAW."""
+    """Needs CAP_NET_RAW until its sockets are open; CAP_NET_ADMIN makes their buffers larger."""
 
     name: ClassVar[str] = "icmpecho"
     version: ClassVar[str] = "1"
+    capabilities: ClassVar[frozenset[str]] = frozenset({"CAP_NET_RAW", "CAP_NET_ADMIN"})
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:
@@ -32,4 +35,7 @@ class IcmpEcho(Monitor):
         return check_probe_options(PREFIX, values)
 
     def run(self, mailbox: Mailbox) -> None:
-        ProbeLoop(self.name, Timing.of(self.values, PREFIX), EchoProber()).run(mailbox)
+        prober = EchoProber()
+        with contextlib.suppress(OSError):  # said already, where it is forbidden
+            privileges.give_up()
+        ProbeLoop(self.name, Timing.of(self.values, PREFIX), prober).run(mailbox)

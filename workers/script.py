@@ -229,10 +229,11 @@ def _command(value: str) -> str:
 
 
 class Script(Monitor):
-    """Commands run with the daemon's own rights."""
+    """Commands run as the daemon's user, without its capabilities unless that is root."""
 
     name: ClassVar[str] = "script"
     version: ClassVar[str] = "1"
+    runs_commands: ClassVar[bool] = True
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:

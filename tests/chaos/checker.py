@@ -71,6 +71,7 @@ class Checker:
             self._tree_s = now_s
             self.tree.look()
         self.looked_s = now_s
+        self.findings.worst("one_look_s", time.monotonic() - now_s)
 
     def _ask(self) -> None:
         now_s = time.monotonic()

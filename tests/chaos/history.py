@@ -32,6 +32,8 @@ SPEC_S = 1.5
 """A spec that stands so long before an undisturbed watcher is in force."""
 LAG_S = 1.5
 """A change may go back to what was known so long before."""
+RECENT_S, RECENT_SPECS = 60.0, 20
+"""What is older has no part in any rule, and would only make the checker slow."""
 
 Spec = Mapping[str, tuple[str, ...]]
 
@@ -107,6 +109,12 @@ class History:
 
     # ---- disturbances ---------------------------------------------------------------------
 
+    def disturb(self, each: Disturbance) -> None:
+        """Note it, and forget what is long over."""
+        oldest_s = each.from_s - RECENT_S
+        self.disturbances = [d for d in self.disturbances if d.until_s > oldest_s]
+        self.disturbances.append(each)
+
     def _end_s(self, each: Disturbance) -> float:
         return each.from_s + (each.until_s - each.from_s) * self.stretch
 
@@ -138,13 +146,13 @@ class History:
 
     def possible_specs(self, from_s: float, at_s: float) -> list[Written]:
         """The good specs that may have been in force at some time from `from_s` to `at_s`."""
-        written = [spec for spec in self.specs if spec.written_s <= at_s]
+        written = [spec for spec in self.specs[-RECENT_SPECS:] if spec.written_s <= at_s]
         sure = [
             spec.index
             for spec in written
             if self.in_force_s(spec) <= from_s and not self.may_be_forgotten(spec, at_s)
         ]
-        return written[max(sure, default=0) :]
+        return [spec for spec in written if spec.index >= max(sure, default=0)]
 
     def may_be_forgotten(self, spec: Written, at_s: float) -> bool:
         """Whether the disk was full when the spec came and until the supervisor was killed."""

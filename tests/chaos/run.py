@@ -104,7 +104,7 @@ class Run:
     def _disturb(self, who: str, for_s: float, *, blinds: bool = False) -> Disturbance:
         now_s = time.monotonic()
         each = Disturbance(who, now_s, now_s + for_s, blinds)
-        self.history.disturbances.append(each)
+        self.history.disturb(each)
         return each
 
     def _worker(self, event: Event, tries_until_s: float | None = None) -> None:
@@ -123,7 +123,7 @@ class Run:
             return
         self.findings.count(f"kill_{name}" if name != "STOP+CONT" else name)
         stop = Disturbance(event.of, time.monotonic(), blinds=True)
-        self.history.disturbances.append(stop)
+        self.history.disturb(stop)
         self._signal(pid, signal.SIGSTOP)
         if name == "STOP":
             self.findings.count("kills")

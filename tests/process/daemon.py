@@ -126,6 +126,8 @@ class Daemon:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
+        except (TimeoutError, urllib.error.URLError):
+            return 0, ""  # a busy machine; whoever waits asks again
 
     def json(self, path: str) -> Any:
         return json.loads(self.get(path)[1])

@@ -34,7 +34,7 @@ ONLY_IN = {
         "vpcrouter/worker.py",
     },
     "flask": {"vpcrouter/pages.py", "workers/api.py"},
-    "waitress": {"workers/api.py"},
+    "waitress": {"vpcrouter/serving.py", "workers/api.py"},
     "inotify_simple": {"vpcrouter/trail.py", "workers/configfile.py"},
     "urllib3": {"vpcrouter/etcd_client.py"},
 }

@@ -1,0 +1,81 @@
+"""Giving up rights: capabilities(7), and the two prctl(2) flags that keep a process from getting
+others or being looked into.
+
+Capabilities belong to a thread: give them up before there are others.
+"""
+
+import ctypes
+import os
+from collections.abc import Collection
+
+_NAMES = (
+    *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"),
+    *("SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW"),
+    *("IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT"),
+    *("SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD"),
+    *("LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG"),
+    *("WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"),
+)
+NUMBERS = {f"CAP_{name}": number for number, name in enumerate(_NAMES)}
+"""From linux/capability.h."""
+ROOTS_FILES = frozenset({"CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH"})
+"""What lets root read and write others' files, as whoever starts us as root will expect."""
+
+PR_SET_DUMPABLE = 4
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+_VERSION_3 = 0x20080522
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Header(ctypes.Structure):
+    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+
+
+class _Half(ctypes.Structure):
+    """One half of the 64 bits of each set."""
+
+    _fields_ = (
+        ("effective", ctypes.c_uint32),
+        ("permitted", ctypes.c_uint32),
+        ("inheritable", ctypes.c_uint32),
+    )
+
+
+_Halves = _Half * 2
+
+
+def give_up(kept: Collection[str] = ()) -> None:
+    """Take from this thread every capability but those of `kept` that it has; none is inherited.
+
+    An ordinary user's process is left with just these; root also keeps its way with files.
+    Raises OSError where a filter of system calls forbids it, KeyError for a name unknown.
+    """
+    wanted = set(kept) | (ROOTS_FILES if os.geteuid() == 0 else frozenset())
+    bits = sum(1 << NUMBERS[name] for name in wanted)
+    _call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    header, halves = _Header(_VERSION_3, 0), _Halves()
+    _call("capget", ctypes.byref(header), halves)
+    for number, half in enumerate(halves):
+        half.permitted &= bits >> (32 * number) & 0xFFFF_FFFF
+        half.effective = half.permitted
+        half.inheritable = 0
+    _call("capset", ctypes.byref(header), halves)
+
+
+def gain_no_more() -> None:
+    """Let neither this process nor what it runs get rights from set-user-ID or capable files."""
+    _call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def hide_memory() -> None:
+    """Let no other process of this user read the memory, and no core dump be written."""
+    _call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _call(name: str, *arguments: object) -> None:
+    if getattr(_libc, name)(*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
