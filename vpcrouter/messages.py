@@ -39,6 +39,7 @@ class SpecReport(Message):
     """What the watcher has: the last good route spec, and what is wrong with a newer one."""
 
     readers = frozenset({RECONCILER, API})
+    for_successor = True
     spec: RouteSpec | None
     refused: tuple[str, ...] = ()
 

@@ -97,7 +97,8 @@ class Watcher(Plugin):
 
     def run(self, mailbox: Mailbox) -> None:
         store = self.store()
-        spec: RouteSpec | None = None
+        spec = self._predecessors(mailbox)
+        is_saved = False
         for document in self.watch(mailbox):
             if document is None:
                 continue
@@ -108,11 +109,19 @@ class Watcher(Plugin):
             except SpecError as error:
                 spec = self._keep(spec, error, store)
                 mailbox.post(SpecReport(spec, error.faults))
+                if spec is not None and not is_saved:  # it may be the last moment to do it
+                    is_saved = self._save(store, spec)
                 continue
             mailbox.post(SpecReport(accepted))
-            if accepted != spec:
+            if accepted != spec or not is_saved:
                 spec = accepted
-                self._save(store, spec)
+                is_saved = self._save(store, spec)
+
+    def _predecessors(self, mailbox: Mailbox) -> RouteSpec | None:
+        """The spec of the generation before, which the disk may not have."""
+        mailbox.wait(0)
+        report = mailbox.take(SpecReport)
+        return report.spec if report else None
 
     def store(self) -> SpecStore:
         """Where the last accepted spec of these very settings is kept."""
@@ -128,7 +137,7 @@ class Watcher(Plugin):
             log.warning("the last accepted route spec is used", file=str(store.path))
         return spec
 
-    def _save(self, store: SpecStore, spec: RouteSpec) -> None:
+    def _save(self, store: SpecStore, spec: RouteSpec) -> bool:
         try:
             store.save(spec)
         except OSError as error:
@@ -137,6 +146,8 @@ class Watcher(Plugin):
                 file=str(store.path),
                 reason=error.strerror,
             )
+            return False
+        return True
 
 
 class Monitor(Plugin):
