@@ -15,7 +15,7 @@ demo: $(VENV)/made
 	$(BIN)/python -m examples.demo $(ARGS)
 
 test: $(VENV)/made
-	$(BIN)/pytest --numprocesses 3 --dist loadfile $(ARGS)
+	$(BIN)/pytest $(ARGS)
 
 lint: $(VENV)/made
 	$(BIN)/ruff check .
