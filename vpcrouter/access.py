@@ -106,14 +106,17 @@ class Refusal:
 class Gate:
     """Decides on requests by their heads. Any thread may ask; the token may be renewed."""
 
-    def __init__(self, values: "Values") -> None:
-        """Raises ConfigError for a token file that is no good."""
+    def __init__(self, values: "Values", bound: str) -> None:
+        """`bound` is the address that the socket has, whatever its name stands for by now.
+
+        Raises ConfigError for a token file that is no good.
+        """
         self._path: str | None = values["api_token_file"]
         self._token = b""
         address = values["address"].lower().rstrip(".")
-        self._is_local = is_loopback(address)
-        self._serves_any_address = _is_any(address)
-        self._names = LOOPBACK_NAMES | {address} | set(values["api_hosts"])
+        self.is_local = is_loopback(bound)
+        self._serves_any_address = ipaddress.ip_address(bound).is_unspecified
+        self._names = LOOPBACK_NAMES | {address, bound} | set(values["api_hosts"])
         self._stamp: object = None
         try:
             self.renew()
@@ -155,12 +158,12 @@ class Gate:
 
     def may_see_all(self, authorization: str) -> bool:
         """Whether the details of open paths are for the sender, too."""
-        return self._is_local or self.is_trusted(authorization)
+        return self.is_local or self.is_trusted(authorization)
 
     def _needs_token(self, method: str, path: str) -> bool:
         if method not in READING:
-            return bool(self._token) or not self._is_local
-        return not self._is_local and path not in OPEN_PATHS
+            return bool(self._token) or not self.is_local
+        return not self.is_local and path not in OPEN_PATHS
 
     def _is_served(self, host: str) -> bool:
         """A rebound name is the danger; an address in figures is asked of no name server."""
@@ -170,14 +173,7 @@ class Gate:
             address = ipaddress.ip_address(host)
         except ValueError:
             return False
-        return self._serves_any_address or (self._is_local and address.is_loopback)
-
-
-def _is_any(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_unspecified
-    except ValueError:
-        return False
+        return self._serves_any_address or (self.is_local and address.is_loopback)
 
 
 def _host_of(authority: str) -> str | None:

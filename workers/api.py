@@ -11,7 +11,7 @@ from waitress import wasyncore
 from werkzeug.exceptions import HTTPException
 
 from vpcrouter import log as logs
-from vpcrouter.access import Gate, is_loopback
+from vpcrouter.access import Gate
 from vpcrouter.errors import ConfigError, PluginError, SpecError
 from vpcrouter.mailbox import Mailbox
 from vpcrouter.messages import HealthReport, RoutingReport, SpecReport, WorkersReport
@@ -42,7 +42,7 @@ class Api(Worker):
         state = State(self.values)
         sockets: dict[int, Any] = {}
         intake = Intake(state, self.values) if self.values["mode"] == MODE else None
-        keys = Keys(self.values)
+        keys = Keys(self.values, mailbox.listener.getsockname()[0])
         app = make_app(state, intake, keys.gate)
         writes_to = {} if intake is None else {SPEC_PATH: MAX_SPEC_BYTES}
         server = Server(app, mailbox.listener, sockets, keys.gate, writes_to, keys.tls)
@@ -62,9 +62,9 @@ class Api(Worker):
 class Keys:
     """The token, and the certificate, as long as their files are as they were."""
 
-    def __init__(self, values: Values) -> None:
-        """Raises ConfigError."""
-        self.gate = Gate(values)
+    def __init__(self, values: Values, bound: str) -> None:
+        """`bound` is the address that the socket has. Raises ConfigError."""
+        self.gate = Gate(values, bound)
         self.tls: ServerTls | None = None
         cert, key = values["api_tls_cert"], values["api_tls_key"]
         if cert is not None and key is not None:
@@ -72,7 +72,7 @@ class Keys:
                 self.tls = ServerTls(cert, key)
             except ValueError as error:
                 raise ConfigError([str(error)]) from None
-        elif not is_loopback(values["address"]):
+        elif not self.gate.is_local:
             log.warning("the API's token goes over the network in clear: set api_tls_cert")
         self._renew_s = time.monotonic() + RENEW_S
 

@@ -30,6 +30,9 @@ HIDDEN = "10.1.0.0"
 """In every detailed answer that could give something away."""
 
 
+BOUND = {"localhost": "127.0.0.1", "0.0.0.0": "0.0.0.0"}  # noqa: S104
+
+
 @dataclass(frozen=True)
 class Target:
     """An API that listens at `address`, with or without a token."""
@@ -51,7 +54,7 @@ def target(folder: Path, address: str, has_token: bool) -> Target:
         flags += ["--api_token_file", str(token_file)]
     values = {**config.load("vpcrouter", flags, None).values, "started_at": 0.0}
     state = State(values, SpecReport(parse_spec(SPEC)))
-    app = make_app(state, Intake(state, values), Gate(values))
+    app = make_app(state, Intake(state, values), Gate(values, BOUND[address]))
     return Target(app, state, address == "localhost", has_token)
 
 
