@@ -155,7 +155,7 @@ def test_etcd_is_killed_and_comes_back(etcd: EtcdServer) -> None:
         wait_until(lambda: following.mailbox.turns > turns + 2, 10, "turns of the work loop")
         assert following.told.empty(), "the same reason is told once"
         etcd.start()
-        assert following.next(10) == {"/routes/a": "1"}, "told again though it is the same"
+        assert following.next(30) == {"/routes/a": "1"}, "told again though it is the same"
         etcd.put("/routes/b", "2")
         assert following.next() == {"/routes/a": "1", "/routes/b": "2"}
 
@@ -165,7 +165,7 @@ def test_it_is_away_at_first(tmp_path: Path) -> None:
     with closing(Following(etcd.url)) as following:
         assert "Connection refused" in following.next()[0]
         with etcd:
-            assert following.next(10) == {}
+            assert following.next(30) == {}
 
 
 def test_an_etcd_that_lost_its_data_and_its_revisions(etcd: EtcdServer) -> None:
@@ -326,9 +326,9 @@ def test_a_password_that_is_put_right(etcd: EtcdServer, password_file: Path) -> 
     with closing(Following(etcd.url, **login)) as following:
         assert "authentication failed" in following.next(5)[0]
         password_file.unlink()
-        assert "cannot be read: No such file" in following.next(10)[0]
+        assert "cannot be read: No such file" in following.next(30)[0]
         password_file.write_text(PASSWORD)
-        assert following.next(10) == {}
+        assert following.next(30) == {}
 
 
 def test_tls_with_certificates_of_both_sides(tmp_path: Path) -> None:
@@ -542,7 +542,7 @@ def test_a_thread_that_is_stuck_is_noticed(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(Follower, "_session", lambda *_: go_on.wait(30))
     monkeypatch.setattr(etcd_module, "STUCK_S", 0.5)
     with closing(Following("http://127.0.0.1:1", timeout_s=0.1)) as following:
-        assert "is stuck" in str(following.next(10))
+        assert "is stuck" in str(following.next(30))
         go_on.set()
 
 
