@@ -9,6 +9,7 @@ from vpcrouter.errors import PluginError
 from vpcrouter.health import HealthPolicy, Judge
 from vpcrouter.mailbox import Mailbox
 from vpcrouter.messages import HealthReport, HostList
+from vpcrouter.trouble import Trouble
 
 Check = Callable[[Sequence[str]], tuple[Iterable[str], ...]]
 """Given all hosts, returns those failed, those questionable and, where it gives a third
@@ -43,7 +44,9 @@ class CheckLoop:
         self._check = check
         self._judge = Judge(HealthPolicy(fall=1, rise=1, hold_s=hold_s))
         self._hosts: tuple[str, ...] = ()
-        self._trouble = ""
+        self._trouble = Trouble(
+            log, "the check failed; it says nothing of the hosts", "the check works again"
+        )
         self._reported: HealthReport | None = None
 
     def run(self, mailbox: Mailbox, source: Source | None = None) -> None:
@@ -82,11 +85,11 @@ class CheckLoop:
         except MemoryError:
             raise  # a new generation begins with an empty memory
         except Exception as error:  # whatever a plugin may raise says nothing of the hosts
-            self._complain(repr(error))
+            self._trouble.tell(repr(error))
             for host in self._hosts:
                 self._judge.unsent(host, time.monotonic())
             return
-        self._complain("")
+        self._trouble.tell("")
         now_s = time.monotonic()
         for host in self._hosts:
             if host in failed:
@@ -107,14 +110,6 @@ class CheckLoop:
         if strange:
             raise PluginError(f"a check returned what is no host: {sorted(map(repr, strange))}")
         return failed, questionable, unknown
-
-    def _complain(self, trouble: str) -> None:
-        """Say what is wrong when it changes."""
-        if trouble and trouble != self._trouble:
-            log.error("the check failed; it says nothing of the hosts", reason=trouble)
-        elif self._trouble and not trouble:
-            log.info("the check works again")
-        self._trouble = trouble
 
     def _report(self, mailbox: Mailbox) -> None:
         report = self._judge.report(self._monitor)

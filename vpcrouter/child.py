@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import socket
 import subprocess
 import time
@@ -103,6 +104,11 @@ class Child:
         """Signal the process; it is ours and unreaped, so the id can't be another's."""
         if self.process is not None and self.process.pid and self.process.exitcode is None:
             os.kill(self.process.pid, number)
+
+    def stop(self, now_s: float) -> None:
+        """Have it end, or not be started; SIGKILL follows where that does not help."""
+        self.life.stop(now_s)
+        self.send_signal(signal.SIGTERM)
 
     def receive(self) -> list[Envelope]:
         """Messages of this generation. Raises ChannelError for rubbish or a closed channel."""

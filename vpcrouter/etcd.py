@@ -12,6 +12,7 @@ from contextlib import closing
 from urllib.parse import urlsplit
 
 from vpcrouter import log as logs
+from vpcrouter.backoff import backoff_s
 from vpcrouter.errors import EtcdError, SpecError
 from vpcrouter.etcd_client import EtcdAccess, EtcdMember, KeyRange
 from vpcrouter.mailbox import Mailbox
@@ -216,7 +217,7 @@ class Follower:
             )
 
     def _pause(self, rounds: int) -> None:
-        pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(rounds - 1, 16))
+        pause_s = backoff_s(rounds, FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self._ended.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         self._steps += 1
 

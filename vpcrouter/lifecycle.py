@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from supervisor.states import ProcessStates
 
+from vpcrouter.backoff import backoff_s
 from vpcrouter.errors import EX_CONFIG
 
 State = ProcessStates
@@ -127,7 +128,8 @@ class Lifecycle:
         return self.early_deaths >= self.policy.early_deaths
 
     def _back_off(self, now_s: float) -> None:
-        delay_s = min(self.policy.backoff_max_s, self.policy.backoff_min_s * 2.0**self.early_deaths)
+        policy = self.policy
+        delay_s = backoff_s(self.early_deaths + 1, policy.backoff_min_s, policy.backoff_max_s)
         self.state = State.BACKOFF
         self._next_start_s = now_s + delay_s * self._rng.uniform(0.5, 1.0)
 

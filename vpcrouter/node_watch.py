@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from vpcrouter import log as logs
+from vpcrouter.backoff import LONGEST_PAUSE_S, backoff_s
 from vpcrouter.errors import ConfigError, VpcRouterError
 from vpcrouter.nodes import Node, read_node
-from vpcrouter.retry import LONGEST_PAUSE_S, backoff_s
 from vpcrouter.trouble import Trouble
 
 CONNECT_TIMEOUT_S = 3.0

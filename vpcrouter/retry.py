@@ -2,16 +2,9 @@
 
 from dataclasses import dataclass, replace
 
+from vpcrouter.backoff import backoff_s
 from vpcrouter.plan import Change
 from vpcrouter.view import RouteKey
-
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 30.0
-
-
-def backoff_s(failures: int) -> float:
-    """The pause after so many failures in a row, in seconds."""
-    return min(FIRST_PAUSE_S * 2.0 ** min(failures - 1, 16), LONGEST_PAUSE_S)
 
 
 @dataclass(frozen=True, slots=True)

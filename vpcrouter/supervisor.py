@@ -145,8 +145,7 @@ class Supervisor:
         systemd.stopping()
         now_s = time.monotonic()
         for child in self._children.values():
-            child.life.stop(now_s)
-            child.send_signal(signal.SIGTERM)
+            child.stop(now_s)
 
     # Lives of the workers
 
@@ -270,8 +269,7 @@ class Supervisor:
     def _end(self, child: Child) -> None:
         """Have it end; what comes after is up to `_on_exit`."""
         now_s = time.monotonic()
-        child.life.stop(now_s)
-        child.send_signal(signal.SIGTERM)
+        child.stop(now_s)
         if child.life.is_alive:
             return
         if child.name in self._leaving:
@@ -317,8 +315,7 @@ class Supervisor:
             name = child.name
             if name in orders.stopped and child.life.state in RUNNING_STATES:
                 log.info("worker is stopped by hand", of=name)
-                child.life.stop(now_s)
-                child.send_signal(signal.SIGTERM)
+                child.stop(now_s)
             elif orders.starts.get(name) != before.starts.get(name):
                 log.info("worker is started by hand", of=name)
                 child.life.want(now_s)

@@ -10,12 +10,13 @@ class Trouble:
         self._log = log
         self._begins = begins
         self._ends = ends
-        self._told = ""
+        self.reason = ""
+        """What is wrong now; empty if nothing is."""
 
     def tell(self, reason: str) -> None:
         """Say what is wrong now; nothing is wrong if `reason` is empty."""
-        if reason and reason != self._told:
+        if reason and reason != self.reason:
             self._log.error(self._begins, reason=reason)
-        elif self._told and not reason:
+        elif self.reason and not reason:
             self._log.info(self._ends)
-        self._told = reason
+        self.reason = reason

@@ -6,6 +6,7 @@ from functools import partial
 from typing import ClassVar
 
 from vpcrouter import log as logs
+from vpcrouter.backoff import backoff_s
 from vpcrouter.calls import Calls, Done
 from vpcrouter.checking import CheckLoop
 from vpcrouter.ec2_status import StatusReader
@@ -16,7 +17,6 @@ from vpcrouter.instance_health import RUNNING, Reading, judge
 from vpcrouter.mailbox import Mailbox
 from vpcrouter.options import TEXT, Option, seconds
 from vpcrouter.plugins import Monitor, Values
-from vpcrouter.retry import backoff_s
 from vpcrouter.sqs import QUEUE_URL, Letter, Queue
 from vpcrouter.trouble import Trouble
 

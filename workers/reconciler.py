@@ -13,6 +13,7 @@ from typing import Any
 
 from vpcrouter import describe
 from vpcrouter import log as logs
+from vpcrouter.backoff import backoff_s
 from vpcrouter.calls import Calls, Done
 from vpcrouter.ec2 import PARALLEL_CALLS, STALE_VIEW_CODES, Ec2
 from vpcrouter.errors import Ec2Error
@@ -22,8 +23,9 @@ from vpcrouter.mailbox import Mailbox
 from vpcrouter.messages import HealthReport, HostList, RoutingReport, SpecReport
 from vpcrouter.plan import Action, Change, Plan, Policy, Problem, plan
 from vpcrouter.plugins import Values, Worker
-from vpcrouter.retry import Retries, backoff_s
+from vpcrouter.retry import Retries
 from vpcrouter.spec import RouteSpec
+from vpcrouter.trouble import Trouble
 from vpcrouter.verify import Expectations, changed
 from vpcrouter.view import View
 
@@ -59,7 +61,9 @@ class Reconciler(Worker):
         self._observe_at_s = time.monotonic()
         self._read_failures = 0
         self._verify_tries = 0
-        self._read_trouble: str | None = None
+        self._unread = Trouble(
+            log, "EC2 cannot be read; routes stay as they are", "EC2 can be read again"
+        )
         self._first_view_s: float | None = None
         self._must_plan = False
         self._cycle_open = False
@@ -145,15 +149,12 @@ class Reconciler(Worker):
         self._read_failures += 1
         delay_s = min(backoff_s(self._read_failures), self._recheck_s)
         self._observe_at_s = time.monotonic() + delay_s
-        if self._read_trouble != str(error):
-            log.error("EC2 cannot be read; routes stay as they are", reason=str(error))
-        self._read_trouble = str(error)
+        self._unread.tell(str(error))
         self._is_news = True
 
     def _on_view(self, view: View, now_s: float) -> None:
-        if self._read_trouble:
-            log.info("EC2 can be read again")
-        self._read_trouble, self._read_failures = None, 0
+        self._unread.tell("")
+        self._read_failures = 0
         self._view, seen = self._expectations.correct(view, now_s)
         if seen:
             slowest_s = max(now_s - each.accepted_s for each in seen)
@@ -284,7 +285,7 @@ class Reconciler(Worker):
             RoutingReport(
                 self._sentence,
                 self._cycles,
-                self._read_trouble or refused or None,
+                self._unread.reason or refused or None,
                 problems,
                 spec,
                 describe.routes(spec, view) if spec and view else {},

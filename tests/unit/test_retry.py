@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.building import CIDR, A, B
+from vpcrouter.backoff import FIRST_PAUSE_S, LONGEST_PAUSE_S, backoff_s
 from vpcrouter.plan import Action, Change, Urgency
-from vpcrouter.retry import FIRST_PAUSE_S, LONGEST_PAUSE_S, Retries, backoff_s
+from vpcrouter.retry import Retries
 
 CHANGE = Change(Urgency.FAILED, "rtb-1", CIDR, Action.REPLACE, "eni-b", B, "eni-a", A)
 ANOTHER = replace(CHANGE, interface="eni-c")
