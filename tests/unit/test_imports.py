@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 MAX_LINES = 400
 PURE = frozenset(
     {
-        *("spec", "health", "plan", "guard", "view", "verify", "retry", "lifecycle"),
+        *("backoff", "spec", "health", "plan", "guard", "view", "verify", "retry", "lifecycle"),
         *("instance_events", "instance_health", "nodes"),
     }
 )
