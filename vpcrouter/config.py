@@ -3,6 +3,7 @@
 import argparse
 import configparser
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,8 @@ class _Gathering:
     plugins: dict[tuple[str, str], type[Plugin]] = field(default_factory=dict)
     raw: dict[str, tuple[str, str]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+    """The options whose text is no value."""
 
     def declare(self, section: str, options: Iterable[Option]) -> None:
         for option in options:
@@ -145,7 +148,9 @@ def load(prog: str, arguments: Sequence[str], default_config: str | None) -> Set
     values = _convert(gathering)
     values["check"] = given.check
     if is_all_read:
-        gathering.faults += _check(values, chosen, not gathering.faults)
+        for fault in _check(values, chosen, not gathering.faults):
+            if re.split(r"\W", fault, maxsplit=1)[0] not in gathering.refused:  # else told already
+                gathering.faults.append(fault)
     if gathering.faults:
         raise ConfigError(gathering.faults)
     values["monitors"] = tuple(monitor.name for monitor in chosen.monitors)
@@ -176,7 +181,7 @@ def _check(values: dict[str, Any], chosen: _Chosen, is_good: bool) -> list[str]:
 
 def _faults_of(plugin: type[Plugin], values: Mapping[str, Any]) -> list[str]:
     try:
-        return list(plugin.check_arguments(values))
+        return list(map(str, plugin.check_arguments(values)))
     except Exception as error:  # whatever a foreign plugin does
         return [f"plugin {plugin.name}: its settings cannot be checked: {error!r}"]
 
@@ -340,6 +345,7 @@ def _convert(gathering: _Gathering) -> dict[str, Any]:
         except ValueError as error:
             but = "" if option.is_secret else f", not {text!r}"
             gathering.faults.append(f"{source}: {error}{but}")
+            gathering.refused.add(name)
     return values
 
 

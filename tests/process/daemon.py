@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -135,6 +135,14 @@ class Daemon:
     def wait_healthy(self, timeout_s: float = 20.0) -> None:
         wait_until(lambda: self.get("/health")[0] == 200, timeout_s, self.log)
 
+    def wait_running(self, timeout_s: float = 20.0) -> None:
+        """Wait until no worker is starting any more."""
+
+        def states() -> set[str]:
+            return {worker["state"] for worker in self.json("/")["workers"].values()}
+
+        wait_until(lambda: states() == {"RUNNING"}, timeout_s, self.log)
+
     def worker_pids(self) -> dict[str, int]:
         return {
             name: worker["pid"]
@@ -159,3 +167,17 @@ def descendants(pid: int) -> set[int]:
         generation = {child for child, parent in parents.items() if parent in generation}
         found |= generation
     return found
+
+
+def assert_refused(
+    health: str, flags: Sequence[str], spec_file: Path, faults: Sequence[str]
+) -> None:
+    """`vpcrouter --check` with this health and these flags says just these faults."""
+    words = ("--check", "-v", "vpc-1", "-f", str(spec_file), "--health", health, *flags)
+    done = subprocess.run(
+        [str(BIN / "vpcrouter"), *words], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 78
+    for fault in faults:
+        assert f"vpcrouter: {fault}" in done.stderr
+    assert len(done.stderr.splitlines()) == len(faults)

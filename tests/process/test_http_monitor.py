@@ -1,7 +1,6 @@
 """The http monitor, end to end: real daemon, real HTTP servers, EC2 over HTTP."""
 
 import ssl
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from tests.aws.client import Network
 from tests.process.authority import Authority
 from tests.process.conftest import HOSTS, StartDaemon
-from tests.process.daemon import BIN, Daemon
+from tests.process.daemon import Daemon, assert_refused
 from tests.process.test_routing import target, wait_target
 from tests.process.web import Behave, Web, answer, drips, says, stalls
 from tests.waiting import wait_until
@@ -142,20 +141,4 @@ def test_certificates_that_nobody_trusts_fail_all_hosts_and_are_told_once(
     ],
 )
 def test_wrong_settings(flags: list[str], faults: list[str], spec_file: Path) -> None:
-    command = [
-        str(BIN / "vpcrouter"),
-        "--check",
-        "-v",
-        "vpc-1",
-        "-f",
-        str(spec_file),
-        "--health",
-        "http",
-    ]
-    done = subprocess.run(
-        [*command, *flags], capture_output=True, text=True, timeout=30, check=False
-    )
-    assert done.returncode == 78
-    for fault in faults:
-        assert f"vpcrouter: {fault}" in done.stderr
-    assert len(done.stderr.splitlines()) == len(faults)
+    assert_refused("http", flags, spec_file, faults)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from tests.aws.client import EmbeddedEc2, Network
 from tests.process.conftest import HOSTS, StartDaemon
-from tests.process.daemon import BIN, Daemon, descendants
+from tests.process.daemon import Daemon, assert_refused, descendants
 from tests.process.test_routing import target, wait_rechecks, wait_target
 from tests.waiting import wait_until
 
@@ -246,19 +245,4 @@ def test_a_stop_leaves_no_command(net: Network, script: Script, start_daemon: St
     ],
 )
 def test_wrong_settings(flags: list[str], faults: list[str], spec_file: Path) -> None:
-    command = [
-        str(BIN / "vpcrouter"),
-        "--check",
-        "-v",
-        "vpc-1",
-        "-f",
-        str(spec_file),
-        "--health",
-        "script",
-    ]
-    done = subprocess.run(
-        [*command, *flags], capture_output=True, text=True, timeout=30, check=False
-    )
-    assert done.returncode == 78
-    for fault in faults:
-        assert f"vpcrouter: {fault}" in done.stderr
+    assert_refused("script", flags, spec_file, faults)
