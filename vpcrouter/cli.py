@@ -62,10 +62,16 @@ def _run(settings: config.Settings) -> int:
             raise ConfigError(faults)
         where = _url(listener, "http" if values["api_tls_cert"] is None else "https")
         log.info("starting", version=__version__, vpc=values["vpc"], api=where)
+        _keep_script_from_workers()
         try:
             return Supervisor(reloading.children(), values, reloading).run()
         finally:
             logs.finish()
+
+
+def _keep_script_from_workers() -> None:
+    """A spawned process would run the command's script too, and import all of the supervisor."""
+    sys.modules["__main__"].__file__ = None
 
 
 def _url(listener: socket.socket, scheme: str) -> str:
