@@ -27,6 +27,7 @@ HEAD_S = 10.0
 """From the connection, with its TLS handshake, to the end of the request's head."""
 BODY_S = 30.0
 ANSWER_S = 30.0
+NEW_S = 0.5
 MAX_CONNECTIONS = 256
 MAX_HEAD_BYTES = 16 * 1024
 SMALL_BODY_BYTES = 64 * 1024
@@ -112,6 +113,10 @@ class Connection(HTTPChannel):  # type: ignore[misc]
     @property
     def reads_large_body(self) -> bool:
         return self.request is not None and self.request.reads_large_body
+
+    def is_expected(self, now_s: float) -> bool:
+        """Whether it has asked for something, or is so new that it is about to."""
+        return not self.is_asking or self.request is not None or self.age_s(now_s) < NEW_S
 
     def age_s(self, now_s: float) -> float:
         return now_s - self._since_s
@@ -236,6 +241,15 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         for connection in list(self.active_channels.values()):
             if connection.is_overdue(now_s):
                 connection.handle_close()
+
+    def drain(self, limit_s: float) -> None:
+        """Accept nobody any more, and answer those who have asked, within `limit_s`."""
+        self.accepting = False
+        deadline_s = time.monotonic() + limit_s
+        while (now_s := time.monotonic()) < deadline_s and any(
+            connection.is_expected(now_s) for connection in self.active_channels.values()
+        ):
+            self.turn(0.05)
 
     def maintenance(self, now: float) -> None:
         """Done in `turn`, by stages and not by signs of life."""

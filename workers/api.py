@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from vpcrouter import log as logs
 from vpcrouter.access import Gate
 from vpcrouter.errors import ConfigError, PluginError, SpecError
-from vpcrouter.mailbox import Mailbox
+from vpcrouter.mailbox import Mailbox, StopWorker
 from vpcrouter.messages import HealthReport, RoutingReport, SpecReport, WorkersReport
 from vpcrouter.pages import PAGES, State, not_found, protect, respond, style_hash
 from vpcrouter.plugins import Values, Worker
@@ -23,6 +23,8 @@ from vpcrouter.spec import MAX_SPEC_BYTES, RouteSpec, parse_spec
 from vpcrouter.store import SpecStore
 
 TURN_S = 0.5
+DRAIN_S = 2.0
+"""So long clients who have asked are answered after the worker is told to end."""
 RENEW_S = 5.0
 """How often the files with the token and for TLS are looked at."""
 SAVE_PATIENCE_S = 5.0
@@ -46,17 +48,23 @@ class Api(Worker):
         app = make_app(state, intake, keys.gate)
         writes_to = {} if intake is None else {SPEC_PATH: MAX_SPEC_BYTES}
         server = Server(app, mailbox.listener, sockets, keys.gate, writes_to, keys.tls)
-        _WakeUp(mailbox.fileno(), sockets)
+        wake_ups = [_WakeUp(mailbox.fileno(), sockets)]
         if intake is not None:
-            _WakeUp(intake.fileno(), sockets)
+            wake_ups.append(_WakeUp(intake.fileno(), sockets))
         with contextlib.closing(server):
-            while True:
-                if intake is not None and (report := intake.take()) is not None:
-                    mailbox.post(report)
-                server.turn(TURN_S)
-                keys.renew()
-                mailbox.wait(0)
-                _hear(mailbox, state, has_watcher=intake is None)
+            try:
+                while True:
+                    _pass_on(intake, mailbox)
+                    server.turn(TURN_S)
+                    keys.renew()
+                    mailbox.wait(0)
+                    _hear(mailbox, state, has_watcher=intake is None)
+            except StopWorker:
+                for wake_up in wake_ups:
+                    wake_up.del_channel()
+                server.drain(DRAIN_S)
+                _pass_on(intake, mailbox)
+                raise
 
 
 class Keys:
@@ -103,6 +111,11 @@ class _WakeUp(wasyncore.dispatcher):  # type: ignore[misc]
 
     def handle_read_event(self) -> None:
         pass
+
+
+def _pass_on(intake: "Intake | None", mailbox: Mailbox) -> None:
+    if intake is not None and (report := intake.take()) is not None:
+        mailbox.post(report)
 
 
 def _hear(mailbox: Mailbox, state: State, *, has_watcher: bool) -> None:

@@ -3,7 +3,9 @@
 import json
 import os
 import signal
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +105,21 @@ def test_only_those_concerned_begin_anew(daemon: Daemon, ini: Ini, net: Network)
     daemon.wait_healthy()
 
 
+def test_who_is_asking_the_api_is_answered(daemon: Daemon, ini: Ini) -> None:
+    host, _, port = daemon.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as slow:
+        slow.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n")
+        old = daemon.worker_pids()["api"]
+        ini.tcp["tcp_check_fall"] = "2"
+        ini.write()
+        reload(daemon)
+        time.sleep(0.5)
+        slow.sendall(b"\r\n")
+        with slow.makefile("rb") as answer:
+            assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
+    wait_until(lambda: daemon.worker_pids().get("api", old) != old, 10, daemon.log)
+
+
 def test_another_file_and_another_monitor(
     daemon: Daemon, ini: Ini, net: Network, tmp_path: Path
 ) -> None:
@@ -168,6 +185,7 @@ def test_a_worker_stopped_by_hand_stays_so_over_a_reload(daemon: Daemon, ini: In
 
 
 def test_usr2_writes_the_state_to_the_log(daemon: Daemon) -> None:
+    daemon.wait_running()
     os.kill(daemon.pid, signal.SIGUSR2)
     daemon.wait_log("event=state of=reconciler role=reconciler state=RUNNING")
     daemon.wait_log('event="latest message" of=tcp kind=HealthReport')
