@@ -119,7 +119,8 @@ class Machine(Daemon):
         if process is None:
             return 0
         for pid in descendants(process.pid):
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
         process.kill()
         status = process.wait(timeout_s)
         sweep = (
@@ -185,13 +186,11 @@ def _ids(pid: int) -> list[int]:
     """What a process is called here and in each namespace down to its own; nothing if it ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter when it ends meanwhile
         return []
     return [int(word) for word in status.split("NSpid:")[1].splitlines()[0].split()]
 
 
 def _is_systemd(pid: int) -> bool:
     """Whether this is the first process of the machine."""
-    with contextlib.suppress(FileNotFoundError):
-        return _ids(pid)[-1:] == [1] and Path(f"/proc/{pid}/exe").resolve().name == "systemd"
-    return False
+    return _ids(pid)[-1:] == [1] and Path(f"/proc/{pid}/exe").resolve().name == "systemd"

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,19 +66,22 @@ class DemoRun:
 
 
 @contextlib.contextmanager
-def demo(folder: Path, *arguments: str) -> Iterator[DemoRun]:
-    folder.mkdir()
-    run = DemoRun(folder, *arguments)
-    try:
-        yield run
-    finally:
-        if run.process.poll() is None:
-            run.process.kill()
-            run.process.wait()
+def demo(*arguments: str) -> Iterator[DemoRun]:
+    # In /tmp itself: a UNIX socket's path has 107 bytes at most.
+    with tempfile.TemporaryDirectory(dir="/tmp") as parent:
+        folder = Path(parent) / "t"
+        folder.mkdir()
+        run = DemoRun(folder, *arguments)
+        try:
+            yield run
+        finally:
+            if run.process.poll() is None:
+                run.process.kill()
+                run.process.wait()
 
 
-def test_once_shows_every_stage_and_ends_by_itself(tmp_path: Path) -> None:
-    with demo(tmp_path / "t", "--once") as run:
+def test_once_shows_every_stage_and_ends_by_itself() -> None:
+    with demo("--once") as run:
         assert run.process.wait(45) == 0, run.output
         times = [
             [
@@ -95,8 +99,8 @@ def test_once_shows_every_stage_and_ends_by_itself(tmp_path: Path) -> None:
         run.assert_nothing_is_left()
 
 
-def test_what_changes_is_told_until_ctrl_c_removes_everything(tmp_path: Path) -> None:
-    with demo(tmp_path / "t") as run:
+def test_what_changes_is_told_until_ctrl_c_removes_everything() -> None:
+    with demo() as run:
         pid, host, cidr = run.wait_output(r"^ +kill (\d+) +(\S+) +zone . +(\S+)$").groups()
         path = Path(run.wait_output(r"^ +edit +(\S+)")[1])
         run.wait_output("bring a dead host back")
@@ -119,9 +123,9 @@ def test_what_changes_is_told_until_ctrl_c_removes_everything(tmp_path: Path) ->
     ],
 )
 def test_a_signal_before_the_failover_removes_everything(
-    tmp_path: Path, number: signal.Signals, moment: str
+    number: signal.Signals, moment: str
 ) -> None:
-    with demo(tmp_path / "t") as run:
+    with demo() as run:
         run.wait_output(moment)
         run.process.send_signal(number)
         assert run.process.wait(15) == 128 + number, run.output
@@ -129,8 +133,8 @@ def test_a_signal_before_the_failover_removes_everything(
         run.assert_nothing_is_left()
 
 
-def test_a_killed_daemon_is_told(tmp_path: Path) -> None:
-    with demo(tmp_path / "t") as run:
+def test_a_killed_daemon_is_told() -> None:
+    with demo() as run:
         pid = run.wait_output(r"vpcrouterd, pid (\d+)")[1]
         run.wait_output("bring a dead host back")
         os.kill(int(pid), signal.SIGTERM)
