@@ -78,6 +78,8 @@ class Supervisor:
         systemd.notify(systemd.status(self._status))
         while not self._stopping or any(c.life.is_alive for c in self._children.values()):
             self._turn()
+        for number in (*STOP_SIGNALS, *OTHER_SIGNALS):
+            signal.signal(number, signal.SIG_IGN)  # Python's end would let one more kill us
         log.info("stopped", exit_status=self._exit_status)
         return self._exit_status
 
