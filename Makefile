@@ -2,20 +2,23 @@
 # make test    all tests            make lint    ruff and mypy
 # make bench   failover times       make docs    what follows from the option declarations
 # make chaos   everything breaks at once, for five minutes (ARGS='--seed 1 --seconds 60')
+# make soak    a thousand workers die, and nothing leaks
 # make format  mend what ruff can   make clean   remove what these made
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# The tests wait more than they work.
+JOBS ?= 4
 
-.PHONY: demo test lint format bench chaos docs clean
+.PHONY: demo test lint format bench chaos soak docs clean
 
 demo: $(VENV)/made
 	$(BIN)/python -m examples.demo $(ARGS)
 
 test: $(VENV)/made
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: $(VENV)/made
 	$(BIN)/ruff check .
@@ -31,6 +34,9 @@ bench: $(VENV)/made
 
 chaos: $(VENV)/made
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: $(VENV)/made
+	VPCROUTER_DEATHS=1000 $(BIN)/pytest tests/process/test_leaks.py $(ARGS)
 
 docs: $(VENV)/made
 	$(BIN)/python -m docs.generate

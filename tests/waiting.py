@@ -6,17 +6,21 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PAUSE_S = 0.01
+PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25
+SHARE = 4
+"""So much longer a pause is than the look before it, so that waiting keeps no core busy."""
 
 
 def wait_until(predicate: Callable[[], T], timeout_s: float, what: str | Callable[[], str]) -> T:
     """The first truthy answer of `predicate`; fails, naming `what`, after `timeout_s`."""
     deadline_s = time.monotonic() + timeout_s
     while True:
+        began_s = time.monotonic()
         answer = predicate()
+        took_s = time.monotonic() - began_s
         if answer:
             return answer
         if time.monotonic() >= deadline_s:
             said = what if isinstance(what, str) else what()
             raise AssertionError(f"{said}: not within {timeout_s:g} s, but {answer!r}")
-        time.sleep(PAUSE_S)
+        time.sleep(min(max(PAUSE_S, SHARE * took_s), LONGEST_PAUSE_S))

@@ -23,7 +23,7 @@ from vpcrouter.spec import MAX_SPEC_BYTES, RouteSpec, parse_spec
 from vpcrouter.store import SpecStore
 
 TURN_S = 0.5
-DRAIN_S = 2.0
+DRAIN_S = 1.0
 """So long clients who have asked are answered after the worker is told to end."""
 RENEW_S = 5.0
 """How often the files with the token and for TLS are looked at."""

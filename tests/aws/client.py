@@ -8,7 +8,6 @@ import select
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,6 +19,8 @@ from urllib.parse import urlsplit
 
 from boto3.session import Session
 from botocore.config import Config
+
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -365,12 +366,12 @@ class Network:
         return found
 
     def wait_for_routes(self, cidr: str, host: str, timeout_s: float = 10.0) -> None:
-        """Wait until every table sends `cidr` to `host`, or raise TimeoutError."""
-        deadline = time.monotonic() + timeout_s
-        while set((found := self.routes(cidr)).values()) != {host}:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{cidr} is not at {host} everywhere: {found}")
-            time.sleep(0.02)
+        """Wait until every table sends `cidr` to `host`."""
+        wait_until(
+            lambda: set(self.routes(cidr).values()) == {host},
+            timeout_s,
+            lambda: f"{cidr} is not at {host} everywhere: {self.routes(cidr)}",
+        )
 
     def create_route(self, table_id: str, cidr: str, target: str) -> None:
         self.client.create_route(
