@@ -15,9 +15,16 @@ CONSOLE = "-"
 SUPERVISOR = "supervisor"
 
 
-def set_up(logfile: str, verbose: bool, worker: str, state_dir: str | None = None) -> None:
+def set_up(
+    logfile: str,
+    verbose: bool,
+    worker: str,
+    state_dir: str | None = None,
+    package: str = "vpcrouter",
+) -> None:
     """Send this process's events to `logfile` (`-`: stderr), each marked with `worker`.
 
+    Of foreign code only warnings are told, but of a plugin's own `package` as much as of ours.
     A file is opened for appending and opened anew once logrotate has moved it away. With
     `state_dir`, the process keeps a log of its own there, too, for `supervisorctl tail`.
     """
@@ -62,7 +69,7 @@ def set_up(logfile: str, verbose: bool, worker: str, state_dir: str | None = Non
     for each in root.handlers:
         each.setFormatter(formatter)
     root.setLevel(logging.WARNING)
-    for ours in ("vpcrouter", "workers"):
+    for ours in ("vpcrouter", "workers", package):
         logging.getLogger(ours).setLevel(logging.DEBUG if verbose else logging.INFO)
     # It misses a file that the unit hides, and needs it only for what nobody does here.
     logging.getLogger("pyroute2.netlink.rtnl.tcmsg").setLevel(logging.ERROR)

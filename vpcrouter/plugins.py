@@ -184,6 +184,10 @@ class PluginRef:
         """The reference by which another process finds `plugin`."""
         return cls(plugin.name, f"{plugin.__module__}:{plugin.__qualname__}")
 
+    @property
+    def package(self) -> str:
+        return self.target.partition(":")[0].partition(".")[0]
+
     def load(self) -> type[Worker]:
         """Import the class. Raises PluginError with the reason."""
         module_name, _, class_name = self.target.partition(":")

@@ -49,7 +49,13 @@ def main(start: Start) -> None:
     # Before anything starts a thread, which would keep what it was started with.
     kept = _give_up_rights(None if isinstance(kind, PluginError) else kind)
     values = start.values
-    logs.set_up(values["logfile"], values["verbose"], start.name, values["state_dir"])
+    logs.set_up(
+        values["logfile"],
+        values["verbose"],
+        start.name,
+        values["state_dir"],
+        start.ref.package,
+    )
     if kept:
         log.warning("rights that are not needed cannot be given up", reason=kept)
     mailbox = Mailbox(

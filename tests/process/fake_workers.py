@@ -1,6 +1,7 @@
 """Workers that behave as a test tells them: by a file named after them in the test's folder."""
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -32,6 +33,7 @@ class Obedient(_InFolder):
     """Works well until it is told otherwise."""
 
     def run(self, mailbox: Mailbox) -> None:
+        logging.getLogger(__name__).info("at your service")
         order = self.folder / f"{mailbox.worker}.order"
         while order.exists() is False:
             mailbox.wait(LOOK_S)
@@ -141,6 +143,7 @@ class Mortal(_InFolder):
     """Reports health and dies when told; its successor writes down what it was left."""
 
     def run(self, mailbox: Mailbox) -> None:
+        logging.getLogger(__name__).info("at your service")
         order = self.folder / f"{mailbox.worker}.order"
         first = self.folder / "first"
         if first.exists():

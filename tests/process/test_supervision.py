@@ -202,6 +202,10 @@ def test_the_log_says_why(text: str, aftermath: Aftermath) -> None:
     assert text in aftermath.log
 
 
+def test_what_a_plugin_logs_is_in_the_log(aftermath: Aftermath) -> None:
+    assert 'level=info worker=one event="at your service"' in aftermath.log
+
+
 # The end
 
 
