@@ -5,39 +5,13 @@ from collections.abc import Sequence
 
 import pytest
 
+from tests.unit.fake_mailbox import FakeMailbox
 from vpcrouter.checking import CheckLoop
-from vpcrouter.mailbox import Mailbox, StopWorker
-from vpcrouter.messages import HealthReport, HostList, Message
+from vpcrouter.mailbox import StopWorker
+from vpcrouter.messages import HealthReport, HostList
 
 HOSTS = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4")
 A, B, C, D = HOSTS
-
-
-class FakeMailbox(Mailbox):
-    """Has the hosts at the first turn, and ends the loop after `turns`."""
-
-    def __init__(self, turns: int) -> None:
-        self.turns = turns
-        self.mail: list[Message] = [HostList(HOSTS)]
-        self.posted: list[Message] = []
-        self.watched: list[int] = []
-
-    def watch(self, fd: int) -> None:
-        self.watched.append(fd)
-
-    def wait(self, timeout_s: float) -> set[int]:
-        self.turns -= 1
-        if self.turns < 0:
-            raise StopWorker
-        return set()
-
-    def take(self, kind: type) -> object:  # type: ignore[override]
-        found = [message for message in self.mail if isinstance(message, kind)]
-        self.mail = [message for message in self.mail if message not in found]
-        return found[-1] if found else None
-
-    def post(self, message: Message) -> None:
-        self.posted.append(message)
 
 
 class FakeSource:
@@ -63,7 +37,7 @@ class FakeSource:
 
 def run(answers: list[tuple[Sequence[str], ...]], interval_s: float = 0.0) -> HealthReport:
     """The last report after these answers of a check."""
-    mailbox = FakeMailbox(len(answers))
+    mailbox = FakeMailbox(len(answers), [HostList(HOSTS)])
     left = iter(answers)
     with pytest.raises(StopWorker):
         CheckLoop("m", interval_s, 60.0, lambda _hosts: next(left)).run(mailbox)
@@ -99,7 +73,7 @@ def test_any_other_answer_says_nothing(answer: tuple[Sequence[str], ...]) -> Non
 
 
 def test_a_source_is_tended_to_each_turn_and_its_news_are_checked_at_once() -> None:
-    source, mailbox = FakeSource(), FakeMailbox(4)
+    source, mailbox = FakeSource(), FakeMailbox(4, [HostList(HOSTS)])
     with pytest.raises(StopWorker):
         CheckLoop("m", 3600.0, 60.0, source.check).run(mailbox, source)
     assert mailbox.watched == [7]
@@ -108,7 +82,7 @@ def test_a_source_is_tended_to_each_turn_and_its_news_are_checked_at_once() -> N
 
 
 def test_what_a_source_raises_ends_the_worker() -> None:
-    source, mailbox = FakeSource(), FakeMailbox(4)
+    source, mailbox = FakeSource(), FakeMailbox(4, [HostList(HOSTS)])
     source.error = OSError(os.strerror(5))
     with pytest.raises(OSError, match="Input"):
         CheckLoop("m", 3600.0, 60.0, source.check).run(mailbox, source)
