@@ -18,9 +18,11 @@ import pytest
 from botocore.exceptions import ClientError, HTTPClientError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 
+from tests.waiting import wait_until
+
 from .client import IMAGE, REGION, ROOT, EmbeddedEc2, Network
 
-pytestmark = pytest.mark.timeout(20)
+pytestmark = pytest.mark.timeout(60)
 
 HOSTS = ("127.0.1.10", "127.0.2.10", "127.0.3.10")
 A, B, C = HOSTS
@@ -55,13 +57,6 @@ def refused(code: str, call: Callable[..., Any], **params: Any) -> str:
         call(**params)
     assert caught.value.response["Error"]["Code"] == code, caught.value
     return str(caught.value.response["Error"]["Message"])
-
-
-def wait_until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def routes_of(net: Network, table: str) -> list[dict[str, Any]]:
@@ -565,9 +560,11 @@ def test_route_state_can_lag_behind(net: Network, table: str) -> None:
     net.stop(B)
     assert route_to(net, table)["NetworkInterfaceId"] == net.eni_of[A]
     assert route_to(net, table)["State"] == "active"
-    wait_until(lambda: route_to(net, table)["NetworkInterfaceId"] == net.eni_of[B])
+    wait_until(
+        lambda: route_to(net, table)["NetworkInterfaceId"] == net.eni_of[B], 5, "a replaced route"
+    )
     assert time.monotonic() - replaced >= 0.5
-    wait_until(lambda: route_to(net, table)["State"] == "blackhole")
+    wait_until(lambda: route_to(net, table)["State"] == "blackhole", 5, "a blackhole")
 
 
 def test_reads_stop_lagging_when_told(net: Network, table: str) -> None:
@@ -622,7 +619,7 @@ def test_a_delay_comes_before_the_call(net: Network, table: str) -> None:
     thread = threading.Thread(target=net.create_route, args=(table, CIDR, A))
     started = time.monotonic()
     thread.start()
-    wait_until(net.ec2.in_flight)
+    wait_until(net.ec2.in_flight, 5, "a call under way")
     assert net.routes(CIDR)[table] is None
     thread.join(5)
     assert time.monotonic() - started >= 0.5
@@ -654,7 +651,7 @@ def test_a_hang_lasts_until_the_faults_change_and_executes_nothing(
         )
     assert [c.action for c in net.ec2.in_flight()] == ["CreateRoute"]
     net.ec2.set_faults([])
-    wait_until(lambda: not net.ec2.in_flight())
+    wait_until(lambda: not net.ec2.in_flight(), 5, "no call under way")
     assert net.ec2.calls()[-1].status == 0
     assert net.routes(CIDR)[table] is None
     net.create_route(table, CIDR, A)
@@ -778,7 +775,7 @@ def test_a_call_from_before_a_reset_is_dropped(net: Network, table: str) -> None
 
     thread = threading.Thread(target=create)
     thread.start()
-    wait_until(net.ec2.in_flight)
+    wait_until(net.ec2.in_flight, 5, "a call under way")
     net.ec2.reset()
     thread.join(5)
     assert len(failures) == 1
@@ -875,7 +872,7 @@ def test_the_server_dies_with_its_parent() -> None:
         check=False,
     )
     pid = int(done.stdout)
-    wait_until(lambda: not _runs(pid))
+    wait_until(lambda: not _runs(pid), 5, "the server's end")
 
 
 def _runs(pid: int) -> bool:

@@ -15,7 +15,7 @@ from tests.waiting import wait_until
 from .client import EmbeddedEc2, Network
 from .queues import EventQueue, state_change
 
-pytestmark = pytest.mark.timeout(20)
+pytestmark = pytest.mark.timeout(60)
 
 A = "127.0.1.10"
 

@@ -78,7 +78,7 @@ class Daemon:
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._env
             )
 
-    def end(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 10.0) -> int:
+    def end(self, number: signal.Signals = signal.SIGTERM, timeout_s: float = 30.0) -> int:
         """Signal the daemon and return its exit status."""
         if self._process is None:
             return 0
@@ -92,7 +92,7 @@ class Daemon:
             process.wait()
             raise
 
-    def wait_exit(self, timeout_s: float = 10.0) -> int:
+    def wait_exit(self, timeout_s: float = 30.0) -> int:
         """The exit status of a daemon that ends by itself."""
         assert self._process is not None
         status = self._process.wait(timeout_s)

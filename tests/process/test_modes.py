@@ -226,7 +226,7 @@ def test_nowhere_near_aws_is_one_clear_error(
     ec2: EmbeddedEc2, spec_file: Path, tmp_path: Path
 ) -> None:
     with on_an_instance(ec2, tmp_path, spec_file, "http://127.0.0.1:1") as daemon:
-        assert daemon.wait_exit(5) == 78
+        assert daemon.wait_exit(15) == 78
         (line,) = daemon.log().splitlines()
     assert line.startswith("vpcrouter: vpc: is needed: --vpc, or vpc in section [vpcrouter]")
     assert "the instance metadata service does not tell it (" in line
@@ -238,4 +238,4 @@ def test_a_metadata_service_that_hangs_is_given_up_in_2_s(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with on_an_instance(ec2, tmp_path, spec_file, endpoint) as daemon:
-            assert daemon.wait_exit(5) == 78
+            assert daemon.wait_exit(15) == 78

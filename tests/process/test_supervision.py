@@ -115,17 +115,25 @@ def supervise(tmp_path: Path) -> Iterator[StartSupervised]:
         each.end()
 
 
-def is_there(pid: int) -> bool:
-    """Whether the process runs or is stopped; a zombie is only waiting to be counted."""
+def state_of(pid: int) -> str:
+    """The letter of proc_pid_stat(5); X when it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
+        return "X"
+    return stat.rpartition(")")[2].split()[0]
 
 
-def left_of(pids: set[int]) -> list[int]:
-    return sorted(filter(is_there, pids))
+def is_there(pid: int) -> bool:
+    """Whether the process runs or is stopped; a zombie is only waiting to be counted."""
+    return state_of(pid) not in "ZX"
+
+
+def assert_gone(pids: set[int], within_s: float) -> None:
+    def left() -> list[int]:
+        return sorted(filter(is_there, pids))
+
+    wait_until(lambda: not left(), within_s, lambda: f"left: {left()}", patience=1.0)
 
 
 # Replaced
@@ -233,8 +241,7 @@ def test_a_stop_ends_everything_within_five_seconds(
     started_s = time.monotonic()
     supervised.process.send_signal(number)
     assert supervised.wait_end(5.0) == 0
-    left_s = started_s + 5.0 - time.monotonic()
-    wait_until(lambda: not left_of(processes), left_s, lambda: f"left: {left_of(processes)}")
+    assert_gone(processes, started_s + 5.0 - time.monotonic())
 
 
 def test_many_stops_are_one(supervise: StartSupervised) -> None:
@@ -259,7 +266,7 @@ def test_no_worker_outlives_a_killed_supervisor(
 ) -> None:
     supervised, processes = bad_company
     supervised.process.kill()
-    wait_until(lambda: not left_of(processes), 2.0, lambda: f"left: {left_of(processes)}")
+    assert_gone(processes, 2.0)
 
 
 SLEEPER = """
@@ -289,8 +296,9 @@ def test_nor_does_one_that_is_stopped_before_it_runs_code_of_ours(
     workers = starting()
     for pid in workers:
         os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: all(state_of(pid) == "T" for pid in workers), START_S, supervised.log)
     supervised.process.kill()
-    wait_until(lambda: not left_of(workers), 2.0, lambda: f"left: {left_of(workers)}")
+    assert_gone(workers, 2.0)
 
 
 # What no restart can mend
@@ -308,7 +316,7 @@ def test_wrong_settings_found_later_do_too(supervise: StartSupervised) -> None:
     processes = {seen.pid or 0 for seen in supervised.wait_running().values()}
     supervised.order("bad", "refuse")
     assert supervised.wait_end(START_S) == EX_CONFIG
-    assert left_of(processes) == []
+    assert_gone(processes, 0)
 
 
 def test_an_essential_worker_that_never_comes_up_ends_the_daemon(
