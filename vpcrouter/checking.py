@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from vpcrouter import log as logs
 from vpcrouter.errors import PluginError
 from vpcrouter.health import HealthPolicy, Judge
+from vpcrouter.isolation import Brake, BrakedJudge, of_hearsay
 from vpcrouter.mailbox import Mailbox
 from vpcrouter.messages import HealthReport, HostList
 from vpcrouter.trouble import Trouble
@@ -38,11 +39,27 @@ class CheckLoop:
     A check that raises, or returns what it must not, is not knowing: its hosts are unknown.
     """
 
-    def __init__(self, monitor: str, interval_s: float, hold_s: float, check: Check) -> None:
+    def __init__(
+        self,
+        monitor: str,
+        interval_s: float,
+        hold_s: float,
+        check: Check,
+        isolation_share: float | None = None,
+    ) -> None:
+        """`isolation_share` is None where the check asks somebody else instead of the hosts."""
         self._monitor = monitor
         self._interval_s = interval_s
         self._check = check
-        self._judge = Judge(HealthPolicy(fall=1, rise=1, hold_s=hold_s))
+        policy = HealthPolicy(fall=1, rise=1, hold_s=hold_s)
+        self._probes = isolation_share is not None
+        self._judge = Judge(policy)
+        if isolation_share is not None:
+            brake = Brake(isolation_share, interval_s, 2 * interval_s)
+            self._judge = BrakedJudge(policy, brake)
+        self._cut_off = Trouble(
+            log, "it is we who are cut off; no host is judged", "hosts answer again; judged afresh"
+        )
         self._hosts: tuple[str, ...] = ()
         self._trouble = Trouble(
             log, "the check failed; it says nothing of the hosts", "the check works again"
@@ -69,6 +86,8 @@ class CheckLoop:
         predecessor = mailbox.take(HealthReport)
         if predecessor is not None:
             self._judge.seed_failed(predecessor.changed_s)
+            if predecessor.cut_off:
+                self._judge.be_cut_off(predecessor.cut_off, time.monotonic())
         wanted = mailbox.take(HostList)
         if wanted is None or wanted.hosts == self._hosts:
             return False
@@ -98,6 +117,9 @@ class CheckLoop:
                 self._judge.unsent(host, now_s)
             else:
                 self._judge.answered(host, now_s, host in questionable)
+        self._judge.witnesses(now_s)  # who all have just been asked
+        self._judge.settle(now_s)
+        self._cut_off.tell(self._judge.cut_off)
 
     def _checked(self) -> tuple[frozenset[str], ...]:
         answer: Any = self._check(self._hosts)
@@ -113,6 +135,7 @@ class CheckLoop:
 
     def _report(self, mailbox: Mailbox) -> None:
         report = self._judge.report(self._monitor)
+        report = report if self._probes else of_hearsay(report)
         if report != self._reported:
             self._reported = report
             mailbox.post(report)

@@ -27,8 +27,10 @@ def reason_to_wait(spec: RouteSpec | None, view: View | None) -> str | None:
     return None
 
 
-def guard(plan: Plan, view: View, delete_limit: float) -> Verdict:
-    """Take out of `plan` what the rules hold back."""
+def guard(plan: Plan, view: View, delete_limit: float, hold: str | None = None) -> Verdict:
+    """Take out of `plan` what the rules hold back; all of it if there is a reason to `hold`."""
+    if hold is not None:
+        return Verdict(replace(plan, changes=()), (hold,))
     reason = too_many_deletions(plan, view, delete_limit)
     if reason is None:
         return Verdict(plan)

@@ -76,6 +76,8 @@ class Judge:
         self.steady: set[str] = set()
         """Hosts whose answer is no news: healthy, with nothing counted against them. To be
         read only; it keeps the path cheap that nearly every probe takes."""
+        self.cut_off = ""
+        """Why nothing can be judged from here."""
         self._failed_since: dict[str, float] = {}
         self._seeds: dict[str, float] = {}
 
@@ -137,9 +139,7 @@ class Judge:
         if record.state is State.FAILED:
             return False
         record.misses += 1
-        if record.misses >= self._policy.fall:
-            return self._fail(host, record, now_s)
-        return False
+        return self._count_miss(host, record, now_s)
 
     def unsent(self, host: str, now_s: float) -> bool:
         """Count a probe that could not be sent, which says nothing of the host.
@@ -198,8 +198,42 @@ class Judge:
 
     def report(self, monitor: str) -> HealthReport:
         return HealthReport(
-            monitor, self.healthy, self.questionable, self.failed, self.failed_since
+            monitor,
+            self.healthy,
+            self.questionable,
+            self.failed,
+            self.failed_since,
+            self.cut_off,
         )
+
+    # What a judge may do that also looks at how the other hosts are (see `isolation`)
+
+    @property
+    def has_doubts(self) -> bool:
+        """Whether a host is about to fail."""
+        return False
+
+    def witnesses(self, now_s: float) -> Collection[str]:
+        """The hosts that are to be probed now, to learn whether anybody answers."""
+        return ()
+
+    def ask_due_s(self) -> float:
+        """When there are such hosts."""
+        return float("inf")
+
+    def settle(self, now_s: float, is_asking: bool = False) -> bool:
+        """Judge what waits for what is heard of others; whether anything changed."""
+        return False
+
+    def set_uplink(self, lost: str) -> None:
+        """Take note of why nothing can be reached from here."""
+
+    def be_cut_off(self, reason: str, now_s: float) -> None:
+        """Judge nothing until enough hosts are heard."""
+
+    def _count_miss(self, host: str, record: _Record, now_s: float) -> bool:
+        """Draw the conclusion from the misses of a host that has not failed."""
+        return record.misses >= self._policy.fall and self._fail(host, record, now_s)
 
     def _has_recovered(self, record: _Record, now_s: float) -> bool:
         record.answers += 1

@@ -56,7 +56,8 @@ class HostList(Message):
 class HealthReport(Message):
     """One monitor's judgement. A host in none of the sets is unknown.
 
-    `changed_s` is the monotonic time of each failed host's judgement.
+    `changed_s` is the monotonic time of each failed host's judgement. `cut_off` says why nothing
+    can be judged from here; `probes` is False for a monitor that passes on somebody else's word.
     """
 
     readers = frozenset({RECONCILER, API})
@@ -66,10 +67,13 @@ class HealthReport(Message):
     questionable: frozenset[str] = frozenset()
     failed: frozenset[str] = frozenset()
     changed_s: Mapping[str, float] = field(default_factory=dict)
+    cut_off: str = ""
+    probes: bool = True
 
     def of_one_away(self) -> "HealthReport":
         """What still counts once the monitor is gone: nothing is known to be healthy."""
-        return HealthReport(self.monitor, failed=self.failed, changed_s=self.changed_s)
+        nobody: frozenset[str] = frozenset()
+        return replace(self, healthy=nobody, questionable=nobody)
 
 
 @dataclass(frozen=True, slots=True)

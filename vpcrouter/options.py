@@ -160,16 +160,16 @@ def whole(minimum: int, maximum: int, unit: str = "N") -> Kind:
     return Kind(unit, convert)
 
 
-def share() -> Kind:
-    """A share from 0 to 1."""
+def share(minimum: float = 0.0) -> Kind:
+    """A share from `minimum` to 1."""
 
     def convert(value: str) -> float:
         try:
             number = float(value)
         except ValueError:
-            raise ValueError("must be a number from 0 to 1") from None
-        if not 0 <= number <= 1:
-            raise ValueError("must be from 0 to 1")
+            raise ValueError(f"must be a number from {minimum:g} to 1") from None
+        if not minimum <= number <= 1:
+            raise ValueError(f"must be from {minimum:g} to 1")
         return number
 
     return Kind("SHARE", convert)
@@ -303,6 +303,13 @@ def general_options() -> tuple[Option, ...]:
             0.5,
             "the largest share of the VPC's instance routes that may be deleted at once "
             "(10 may be at any time); 1 allows all",
+        ),
+        Option(
+            "isolation_share",
+            share(0.1),
+            0.5,
+            "when more than this share of at least 4 hosts fall silent at once, it is we who are "
+            "cut off, and nothing is changed; 1 lets all of them fail",
         ),
         Option(
             "silence_limit",

@@ -11,6 +11,7 @@ from flask import Flask, Response, current_app, render_template, request
 
 from vpcrouter import __version__
 from vpcrouter.health import Health, merge
+from vpcrouter.isolation import cut_off_reasons
 from vpcrouter.masking import redact, shown
 from vpcrouter.messages import (
     MONITOR,
@@ -124,6 +125,8 @@ def health(state: State) -> Answer:
         for worker in state.workers.workers
         if worker.state not in ("RUNNING", "STARTING")
     ]
+    in_use = [report for name in state.values["monitors"] if (report := state.health.get(name))]
+    reasons += [f"cut off from the hosts: {why}" for why in cut_off_reasons(in_use)]
     if state.spec_in_force is None:
         reasons.append("there is no route spec yet")
         reasons += [f"route spec refused: {fault}" for fault in state.spec.refused]

@@ -153,6 +153,9 @@ class Watcher(Plugin):
 class Monitor(Plugin):
     """Judges hosts."""
 
+    probes: ClassVar[bool] = True
+    """Whether it asks the hosts themselves, so that it can be cut off from them."""
+
     @classmethod
     def interval_s(cls, values: Values) -> float:
         """How often a host is judged; ten times that without a failure makes it healthy again."""
@@ -168,8 +171,13 @@ class Monitor(Plugin):
 
     def run(self, mailbox: Mailbox) -> None:
         """Check all hosts every `interval_s`; a monitor with its own timing overrides it."""
-        interval_s = self.interval_s(self.values)
-        CheckLoop(self.name, interval_s, self.values["hold_s"], self.do_health_checks).run(mailbox)
+        CheckLoop(
+            self.name,
+            self.interval_s(self.values),
+            self.values["hold_s"],
+            self.do_health_checks,
+            self.values["isolation_share"] if self.probes else None,
+        ).run(mailbox)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,12 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from vpcrouter import log as logs
-from vpcrouter.health import Judge
+from vpcrouter.isolation import BrakedJudge
 from vpcrouter.mailbox import Mailbox
 from vpcrouter.messages import HealthReport, HostList
 from vpcrouter.probing_options import Timing
 from vpcrouter.probing_schedule import TICK_S, Outcome, Schedule
+from vpcrouter.trouble import Trouble
 
 CHUNK = 128
 """So many probes are sent before answers are read again; a socket holds few of them."""
@@ -60,6 +61,16 @@ class Prober(Protocol):
     def close(self) -> None: ...
 
 
+class Uplink(Protocol):
+    """Our own way to the hosts. Owned by the loop's thread."""
+
+    def fileno(self) -> int:
+        """Readable when something of it has changed."""
+
+    def lost(self, hosts: Sequence[str]) -> str:
+        """Why none of the hosts can be reached from here, or nothing; never waits."""
+
+
 class ProbeLoop:
     """A monitor's work loop. All in the worker's main thread."""
 
@@ -69,12 +80,18 @@ class ProbeLoop:
         timing: Timing,
         prober: Prober,
         clock: Callable[[], float] = time.monotonic,
+        uplink: Uplink | None = None,
     ) -> None:
         self._monitor = monitor
         self._timing = timing
         self._prober = prober
         self._clock = clock
-        self._schedule = Schedule(timing, Judge(timing.policy))
+        self._uplink = uplink
+        self._uplink_fds = {uplink.fileno()} if uplink else set[int]()
+        self._schedule = Schedule(timing, BrakedJudge(timing.policy, timing.brake))
+        self._cut_off = Trouble(
+            log, "it is we who are cut off; no host is judged", "hosts answer again; judged afresh"
+        )
         self._wake_s = self._woken_s = clock()
         self._turn_s = 0.0
         self._watching = False
@@ -85,6 +102,8 @@ class ProbeLoop:
     def run(self, mailbox: Mailbox) -> None:
         """Probe until StopWorker."""
         log.info(self._timing.describe(), monitor=self._monitor)
+        for fd in self._uplink_fds:
+            mailbox.watch(fd)
         try:
             while True:
                 self.turn(mailbox)
@@ -93,11 +112,21 @@ class ProbeLoop:
 
     def turn(self, mailbox: Mailbox) -> None:
         """Wait for what is next, and do it."""
-        mailbox.wait(self._plan_wait())
+        ready = mailbox.wait(self._plan_wait())
         self._judge()
-        self._read_mail(mailbox)
+        is_new = self._read_mail(mailbox)
+        self._look_at_uplink(is_new or not ready.isdisjoint(self._uplink_fds))
+        self._schedule.settle(self._clock())
         self._send()
+        self._schedule.settle(self._clock())
+        self._cut_off.tell(self._schedule.judge.cut_off)
         self._report(mailbox)
+
+    def _look_at_uplink(self, is_news: bool) -> None:
+        """At news, and before a host may fail: news of a lost carrier can take a second."""
+        judge = self._schedule.judge
+        if self._uplink is not None and (is_news or judge.has_doubts):
+            judge.set_uplink(self._uplink.lost(list(self._schedule.hosts)))
 
     def _plan_wait(self) -> float:
         now_s = self._clock()
@@ -147,15 +176,18 @@ class ProbeLoop:
         if is_new:
             self._late_logged_s = now_s
 
-    def _read_mail(self, mailbox: Mailbox) -> None:
+    def _read_mail(self, mailbox: Mailbox) -> bool:
+        """Take what we are told; whether the hosts are new."""
         now_s = self._clock()
         if (report := mailbox.take(HealthReport)) is not None:
             self._schedule.seed(report, now_s)
-        if (wanted := mailbox.take(HostList)) is not None:
-            self._schedule.set_hosts(wanted.hosts, now_s)
-            hosts = tuple(self._schedule.hosts)
-            self._prober.set_hosts(hosts)
-            self._watch(mailbox, len(hosts) * TICK_S < self._timing.interval_s)
+        if (wanted := mailbox.take(HostList)) is None:
+            return False
+        self._schedule.set_hosts(wanted.hosts, now_s)
+        hosts = tuple(self._schedule.hosts)
+        self._prober.set_hosts(hosts)
+        self._watch(mailbox, len(hosts) * TICK_S < self._timing.interval_s)
+        return True
 
     def _watch(self, mailbox: Mailbox, wanted: bool) -> None:
         """Be woken by answers only where they are rarer than ticks, each of which reads them."""

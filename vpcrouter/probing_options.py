@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vpcrouter.health import HealthPolicy, detection_sentence
+from vpcrouter.health import HealthPolicy, detection_sentence, worst_case_detection_s
+from vpcrouter.isolation import Brake
 from vpcrouter.options import Option, seconds, whole
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class Timing:
     fall: int = 3
     rise: int = 2
     hold_s: float = 20.0
+    isolation_share: float = 1.0
 
     @classmethod
     def of(cls, values: "Values", prefix: str) -> "Timing":
@@ -35,7 +37,23 @@ class Timing:
             values[f"{prefix}_fall"],
             values[f"{prefix}_rise"],
             values["hold_s"],
+            values["isolation_share"],
         )
+
+    @property
+    def brake(self) -> Brake:
+        """A witness is asked in half the time in which a host in doubt can fail."""
+        return Brake(
+            self.isolation_share,
+            self.worst_case_s,
+            self.interval_s + self.timeout_s,
+            self.fastinter_s / 2,
+        )
+
+    @property
+    def worst_case_s(self) -> float:
+        """The longest time that it takes to call a silent host failed."""
+        return worst_case_detection_s(self.interval_s, self.timeout_s, self.fall, self.fastinter_s)
 
     @property
     def policy(self) -> HealthPolicy:

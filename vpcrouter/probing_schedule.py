@@ -3,6 +3,8 @@
 Two lanes. In the normal one all hosts take turns, spread evenly over the interval. Hosts
 that are changing state are probed at once and then every `fastinter` instead, until they are
 judged. Both have constant intervals, so positions and FIFOs do without a heap.
+
+Beside them, hosts that the judge calls as witnesses are asked once; their silence is no miss.
 """
 
 from collections import deque
@@ -67,6 +69,9 @@ class Schedule:
         self._pending: dict[int, str] = {}
         self._batches: deque[tuple[int, int, float]] = deque()
         """First serial, end and deadline of what was sent together, oldest first."""
+        self._asks: deque[str] = deque()
+        self._asked: set[int] = set()
+        """Probes to witnesses that may be under way."""
         self._withdrawn: list[int] = []
         self._revived: list[str] = []
 
@@ -91,12 +96,15 @@ class Schedule:
             del self._fast[host]
         for host in new:
             self._hurry(host)
+        self._asks = deque(host for host in self._asks if host in wanted)
         self.changed = True
 
     def seed(self, predecessor: HealthReport, now_s: float) -> None:
-        """Start from what the monitor's last generation called failed."""
+        """Start from what the monitor's last generation called failed, or cut off as it was."""
         since = {host: predecessor.changed_s.get(host, now_s) for host in predecessor.failed}
         self.judge.seed_failed(since)
+        if predecessor.cut_off:
+            self.judge.be_cut_off(predecessor.cut_off, now_s)
         self.changed = True
 
     # Sending
@@ -106,10 +114,13 @@ class Schedule:
         hosts = self._take_normal(now_s, limit)
         if self._lane and len(hosts) < limit:
             hosts += self._take_fast(now_s, limit - len(hosts))
+        asks = min(len(self._asks), limit - len(hosts))
+        hosts += [self._asks.popleft() for _ in range(asks)]
         if not hosts:
             return None
         batch = Batch(self._next_serial, hosts)
         self._next_serial += len(hosts)
+        self._asked.update(range(self._next_serial - asks, self._next_serial))
         return batch
 
     def sent(self, batch: Batch, unsent: Collection[int], sent_s: float) -> None:
@@ -123,7 +134,8 @@ class Schedule:
         self._batches.append((first, end, sent_s + self.timing.timeout_s))
         if self._fast:
             for serial, host in enumerate(hosts, first):
-                if (fast := self._fast.get(host)) is not None:
+                fast = self._fast.get(host)
+                if fast is not None and serial not in self._asked:
                     fast.serials.append(serial)
         for index in unsent:
             del self._pending[first + index]
@@ -141,7 +153,7 @@ class Schedule:
             due_s = min(due_s, lane_s if lane_s > now_s else self._credit_due_s(now_s))
         if self._pending:
             due_s = min(due_s, self._batches[0][2])
-        return due_s
+        return now_s if self._asks else min(due_s, self.judge.ask_due_s())
 
     def _credit_due_s(self, now_s: float) -> float:
         return now_s if self._fast_credit >= 1 else now_s + TICK_S / 2
@@ -231,14 +243,21 @@ class Schedule:
                     self._on_miss(host, serial, drained_s)
         return expired
 
+    def settle(self, now_s: float) -> None:
+        """Let the judge draw its conclusions from all that was collected and expired."""
+        self._asks.extend(self.judge.witnesses(now_s))
+        self._asked = {serial for serial in self._asked if serial in self._pending}
+        if self.judge.settle(now_s, is_asking=bool(self._asks or self._asked)):
+            self.changed = True
+
     def forgive(self, now_s: float) -> list[int]:
         """Judge nothing of what is under way and begin a new round; return those probes.
 
         For a loop that was late itself: its lateness is never a host's failure.
         """
         forgiven = list(self._pending)
-        self._pending.clear()
-        self._batches.clear()
+        for each in (self._pending, self._batches, self._asks, self._asked):
+            each.clear()
         for fast in self._fast.values():
             fast.serials.clear()
         self.judge.not_watched()
@@ -288,6 +307,8 @@ class Schedule:
             del self._fast[host]
 
     def _on_miss(self, host: str, serial: int, at_s: float) -> None:
+        if serial in self._asked:
+            return  # soon before or after a regular one: it may be the same loss
         if self.judge.missed(host, at_s):
             self.changed = True
         fast = self._fast.get(host)
@@ -300,6 +321,8 @@ class Schedule:
 
     def _on_unsent(self, host: str, serial: int, at_s: float) -> None:
         self.unsent += 1
+        if serial in self._asked:
+            return
         if self.judge.unsent(host, at_s):
             self.changed = True
         fast = self._fast.get(host)

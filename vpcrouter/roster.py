@@ -12,7 +12,8 @@ from vpcrouter.plugins import WORKERS, PluginRef, Registry
 FIXED = ("address", "port", "control_socket")
 """What was bound before anything was started stays as it is."""
 OF_ALL = frozenset({"logfile", "verbose", "memory_limit", "state_dir"})
-OF_PLUGINS = OF_ALL | {"vpc", "region", "hold_s"}
+OF_PLUGINS = OF_ALL | {"vpc", "region"}
+OF_MONITORS = OF_PLUGINS | {"hold_s", "isolation_share"}
 OF_SUPERVISOR = frozenset({"silence_limit", "started_at", "check", "shown", *FIXED})
 OF_API = frozenset({"api_token_file", "api_tls_cert", "api_tls_key", "api_hosts"})
 
@@ -37,14 +38,14 @@ def places(settings: Settings) -> dict[str, Place]:
         return {name: values[name] for name in sorted(names | own) if name in values}
 
     general = {name for name, its in settings.sections.items() if its == GENERAL}
-    routing = frozenset(general | {"monitors"}) - OF_SUPERVISOR - OF_API | OF_ALL
+    routing = frozenset(general | {"monitors"}) - OF_SUPERVISOR - OF_API - OF_MONITORS | OF_PLUGINS
     found = [Place("reconciler", RECONCILER, workers.find("reconciler"), some(routing))]
     monitors = {ref.name for ref in settings.monitors}
     if (ref := settings.watcher) is not None:
         name = f"{ref.name}-watcher" if ref.name in monitors else ref.name
-        found.append(Place(name, WATCHER, ref, some(OF_PLUGINS - {"hold_s"}, ref.name)))
+        found.append(Place(name, WATCHER, ref, some(OF_PLUGINS, ref.name)))
     for ref in settings.monitors:
-        found.append(Place(ref.name, MONITOR, ref, some(OF_PLUGINS, ref.name)))
+        found.append(Place(ref.name, MONITOR, ref, some(OF_MONITORS, ref.name)))
     found += [
         Place("api", API, workers.find("api"), dict(values)),
         Place("control", CONTROL, workers.find("control"), some(OF_ALL)),

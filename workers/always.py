@@ -11,6 +11,7 @@ class Always(Monitor):
 
     name: ClassVar[str] = "always"
     version: ClassVar[str] = "1"
+    probes: ClassVar[bool] = False
 
     def do_health_checks(self, hosts: Sequence[str]) -> tuple[Iterable[str], Iterable[str]]:
         return (), ()

@@ -143,6 +143,7 @@ class Ec2Status(Monitor):
 
     name: ClassVar[str] = "ec2status"
     version: ClassVar[str] = "1"
+    probes: ClassVar[bool] = False
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:

@@ -12,6 +12,7 @@ from vpcrouter.probing import ProbeLoop
 from vpcrouter.probing_http import CheckUrl, HttpCheck, HttpProber, Statuses
 from vpcrouter.probing_options import Timing, check_probe_options, probe_options
 from vpcrouter.probing_tls import ClientTls, TlsFiles
+from vpcrouter.uplink import Uplink
 
 PREFIX = "http_check"
 NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
@@ -138,7 +139,8 @@ class Http(Monitor):
             except ValueError as error:
                 raise ConfigError([f"{PREFIX} options for TLS: {error}"]) from None
         prober = HttpProber(self.name, check)
-        ProbeLoop(self.name, Timing.of(values, PREFIX), prober).run(mailbox)
+        timing = Timing.of(values, PREFIX)
+        ProbeLoop(self.name, timing, prober, uplink=Uplink.open()).run(mailbox)
 
 
 def _tls_files(values: Values) -> TlsFiles:

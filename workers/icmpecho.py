@@ -11,6 +11,7 @@ from vpcrouter.plugins import Monitor, Values
 from vpcrouter.probing import ProbeLoop
 from vpcrouter.probing_icmp import EchoProber
 from vpcrouter.probing_options import Timing, check_probe_options, probe_options
+from vpcrouter.uplink import Uplink
 
 PREFIX = "icmp_check"
 
@@ -38,4 +39,5 @@ class IcmpEcho(Monitor):
         prober = EchoProber()
         with contextlib.suppress(OSError):  # said already, where it is forbidden
             privileges.give_up()
-        ProbeLoop(self.name, Timing.of(self.values, PREFIX), prober).run(mailbox)
+        timing = Timing.of(self.values, PREFIX)
+        ProbeLoop(self.name, timing, prober, uplink=Uplink.open()).run(mailbox)

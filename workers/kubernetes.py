@@ -44,6 +44,7 @@ class Kubernetes(Monitor):
 
     name: ClassVar[str] = "kubernetes"
     version: ClassVar[str] = "1"
+    probes: ClassVar[bool] = False
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:

@@ -19,6 +19,7 @@ from vpcrouter.ec2 import PARALLEL_CALLS, STALE_VIEW_CODES, Ec2
 from vpcrouter.errors import Ec2Error
 from vpcrouter.guard import guard, reason_to_wait
 from vpcrouter.health import Health, merge
+from vpcrouter.isolation import reason_to_hold
 from vpcrouter.mailbox import Mailbox
 from vpcrouter.messages import HealthReport, HostList, RoutingReport, SpecReport
 from vpcrouter.plan import Action, Change, Plan, Policy, Problem, plan
@@ -51,6 +52,7 @@ class Reconciler(Worker):
         self._reports: dict[str, HealthReport] = {}
         self._monitors: tuple[str, ...] = values["monitors"]
         self._health = Health()
+        self._hold: str | None = None
         self._view: View | None = None
         self._plan = Plan()
         self._queue: deque[Change] = deque()
@@ -122,6 +124,9 @@ class Reconciler(Worker):
             self._judge(self._spec.hosts)
 
     def _judge(self, hosts: Sequence[str]) -> None:
+        hold = reason_to_hold(self._reports[m] for m in self._monitors if m in self._reports)
+        self._must_plan = self._must_plan or hold != self._hold
+        self._hold = hold
         before, self._health = self._health, merge(self._reports.values(), hosts, self._monitors)
         if before == self._health:
             return
@@ -182,7 +187,7 @@ class Reconciler(Worker):
         self._decided_s = time.monotonic()
         view = changed(self._view, self._under_way())
         proposed = plan(self._spec, self._health, view, self._policy, self._choose)
-        verdict = guard(proposed, view, self.values["delete_limit"])
+        verdict = guard(proposed, view, self.values["delete_limit"], self._hold)
         self._tell_problems(self._plan.problems, verdict.plan.problems)
         for held in set(verdict.held) - set(self._held):
             log.error("held back", reason=held)

@@ -12,13 +12,15 @@ from typing import ClassVar
 from vpcrouter import log as logs
 from vpcrouter.commands import Commands, environment
 from vpcrouter.errors import PluginError
-from vpcrouter.health import HealthPolicy, Judge, detection_sentence
+from vpcrouter.health import HealthPolicy, detection_sentence, worst_case_detection_s
+from vpcrouter.isolation import Brake, BrakedJudge
 from vpcrouter.keeper import End, Ended, Order
 from vpcrouter.mailbox import Mailbox
 from vpcrouter.messages import HealthReport, HostList
 from vpcrouter.options import Kind, Option, seconds, whole
 from vpcrouter.plugins import Monitor, Values
 from vpcrouter.reasons import Reasons
+from vpcrouter.trouble import Trouble
 
 PREFIX = "script"
 HOST = "{host}"
@@ -42,6 +44,15 @@ class Check:
     timeout_s: float
     policy: HealthPolicy
     parallel: int
+    isolation_share: float = 1.0
+
+    @property
+    def brake(self) -> Brake:
+        together_s = worst_case_detection_s(
+            self.interval_s, self.timeout_s, self.policy.fall, self.hurry_s
+        )
+        round_s = self.interval_s + self.timeout_s
+        return Brake(self.isolation_share, together_s, round_s, self.hurry_s / 2, self.parallel)
 
     @property
     def hurry_s(self) -> float:
@@ -69,7 +80,12 @@ class ScriptLoop:
         self._check = check
         self._commands = commands
         self._clock = clock
-        self._judge = Judge(check.policy)
+        self._judge = BrakedJudge(check.policy, check.brake)
+        self._asked: set[str] = set()
+        """Witnesses that have not answered yet."""
+        self._cut_off = Trouble(
+            log, "it is we who are cut off; no host is judged", "hosts answer again; judged afresh"
+        )
         self._reasons = Reasons(monitor)
         self._due: list[tuple[float, int, str]] = []
         self._turn_of: dict[str, int] = {}
@@ -89,6 +105,7 @@ class ScriptLoop:
             mailbox.wait(self._wait_s())
             self._collect()
             self._read_mail(mailbox)
+            self._settle()
             self._start_due()
             self._report(mailbox)
 
@@ -98,7 +115,7 @@ class ScriptLoop:
             due_s = self._overdue_s()
         if self._due and len(self._running) < self._check.parallel:
             due_s = min(due_s, self._due[0][0])
-        return due_s - self._clock()
+        return min(due_s, self._judge.ask_due_s()) - self._clock()
 
     def _collect(self) -> None:
         now_s = self._clock()
@@ -115,6 +132,8 @@ class ScriptLoop:
     def _read_mail(self, mailbox: Mailbox) -> None:
         if (predecessor := mailbox.take(HealthReport)) is not None:
             self._judge.seed_failed(predecessor.changed_s)
+            if predecessor.cut_off:
+                self._judge.be_cut_off(predecessor.cut_off, self._clock())
         if (wanted := mailbox.take(HostList)) is not None:
             self._set_hosts(wanted.hosts)
 
@@ -123,6 +142,7 @@ class ScriptLoop:
         now_s = self._clock()
         self._judge.set_hosts(hosts, now_s)
         self._reasons.keep(hosts)
+        self._asked &= set(hosts)
         for host in self._turn_of.keys() - set(hosts):
             del self._turn_of[host]
         busy = {host for host, _ in self._running.values()}
@@ -131,6 +151,16 @@ class ScriptLoop:
                 self._turn_of[host] = -1
             elif host not in self._turn_of:
                 self._plan(host, now_s)
+
+    def _settle(self) -> None:
+        """Have witnesses checked at once, and hear what follows from those that have been."""
+        now_s = self._clock()
+        for host in self._judge.witnesses(now_s):
+            self._asked.add(host)
+            if self._turn_of[host] != -1:
+                self._plan(host, now_s)
+        self._judge.settle(now_s, is_asking=bool(self._asked))
+        self._cut_off.tell(self._judge.cut_off)
 
     def _plan(self, host: str, due_s: float) -> None:
         self._number += 1
@@ -170,6 +200,7 @@ class ScriptLoop:
         host, started_s = self._running.pop(ended.number, ("", 0.0))
         if host not in self._turn_of:
             return
+        self._asked.discard(host)
         now_s = self._clock()
         log.debug("the command ended", host=host, **_shown(ended))
         due_s = started_s + self._check.interval_s
@@ -299,4 +330,5 @@ def _check_of(values: Values) -> Check:
         values[f"{PREFIX}_timeout"],
         policy,
         values[f"{PREFIX}_parallel"],
+        values["isolation_share"],
     )

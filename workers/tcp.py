@@ -11,6 +11,7 @@ from vpcrouter.plugins import Monitor, Values
 from vpcrouter.probing import ProbeLoop
 from vpcrouter.probing_connect import SocketProber, raise_for_connection
 from vpcrouter.probing_options import Timing, check_probe_options, probe_options
+from vpcrouter.uplink import Uplink
 
 PREFIX = "tcp_check"
 
@@ -59,4 +60,5 @@ class Tcp(Monitor):
 
     def run(self, mailbox: Mailbox) -> None:
         prober = ConnectProber(self.values[f"{PREFIX}_port"])
-        ProbeLoop(self.name, Timing.of(self.values, PREFIX), prober).run(mailbox)
+        timing = Timing.of(self.values, PREFIX)
+        ProbeLoop(self.name, timing, prober, uplink=Uplink.open()).run(mailbox)

@@ -75,6 +75,11 @@ class Net:
         with IPRoute(netns=self.near) as near:
             near.link("set", index=near.link_lookup(ifname="v0")[0], state=state)
 
+    def far_end(self, state: str) -> None:
+        """Set the other end of the link, and so our carrier, `up` or `down`."""
+        with IPRoute(netns=self.far) as far:
+            far.link("set", index=far.link_lookup(ifname="v1")[0], state=state)
+
     @contextlib.contextmanager
     def inside_far(self) -> Iterator[None]:
         netns.pushns(self.far)

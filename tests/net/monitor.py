@@ -39,6 +39,7 @@ class MonitorProcess:
         name: str,
         namespace: str | None = None,
         uid: int | None = None,
+        isolation_share: float = 1.0,
         **options: Any,
     ) -> None:
         ref = Registry.of(MONITORS).find(name)
@@ -48,7 +49,8 @@ class MonitorProcess:
         assert options.keys() <= own.keys()
         self._state = tempfile.TemporaryDirectory()
         general = {option.name: option.default for option in general_options()}
-        values = general | own | options | {"verbose": True, "state_dir": self._state.name}
+        ours = {"state_dir": self._state.name, "isolation_share": isolation_share}
+        values = general | own | options | {"verbose": True} | ours
         assert not list(plugin.check_arguments(values))
         values["hold_s"] = 10 * plugin.interval_s(values)
         self.reports: list[tuple[float, HealthReport]] = []

@@ -226,3 +226,30 @@ def test_answers_are_timed_by_the_kernel(net: Net) -> None:
         assert sent_s - 0.05 < late[0][2] < sent_s + 0.1
     finally:
         prober.close()
+
+
+@pytest.mark.parametrize("count", [2, 20])
+def test_no_carrier_on_our_own_link_fails_nothing(net: Net, count: int) -> None:
+    """However few they are, and though the kernel takes every probe."""
+    with icmp(net) as monitor:
+        monitor.use(*any_ip(count))
+        monitor.expect("healthy", lambda r: len(r.healthy) == count, START_S)
+        net.far_end("down")
+        monitor.expect("cut off", lambda r: "v0 is down" in r.cut_off, 5.0)
+        monitor.watch(1.5)
+        assert not monitor.last.healthy
+        net.far_end("up")
+        monitor.expect("healthy again", lambda r: len(r.healthy) == count, 10.0)
+        assert not monitor.last.cut_off
+        assert not monitor.ever_failed()
+
+
+def test_silence_of_all_at_once_fails_nothing(net: Net) -> None:
+    with icmp(net, isolation_share=0.5) as monitor:
+        monitor.use(*any_ip(50))
+        monitor.expect("healthy", lambda r: len(r.healthy) == 50, START_S)
+        net.be_silent(True)
+        monitor.expect("cut off", lambda r: "50 of 50" in r.cut_off, 5.0)
+        net.be_silent(False)
+        monitor.expect("healthy again", lambda r: len(r.healthy) == 50 and not r.cut_off, 10.0)
+        assert not monitor.ever_failed()

@@ -59,6 +59,14 @@ def test_deletions_are_held_back_and_nothing_else(
         assert len(deletions) == unwanted
 
 
+def test_a_reason_to_hold_takes_out_all_changes_and_leaves_what_is_told() -> None:
+    found, of = with_unwanted(3)
+    verdict = guard(found, of, 1.0, "we are cut off")
+    assert found.changes
+    assert verdict.plan == Plan((), found.problems)
+    assert verdict.held == ("we are cut off",)
+
+
 def test_the_reason_says_how_many_of_how_many_and_what_to_do() -> None:
     reason = too_many_deletions(*with_unwanted(15, 5), delete_limit=0.25)
     assert reason is not None

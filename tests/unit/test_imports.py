@@ -11,7 +11,7 @@ MAX_LINES = 400
 PURE = frozenset(
     {
         *("backoff", "spec", "health", "plan", "guard", "view", "verify", "retry", "lifecycle"),
-        *("instance_events", "instance_health", "nodes"),
+        *("instance_events", "instance_health", "isolation", "nodes"),
     }
 )
 IMPURE = frozenset(

@@ -488,18 +488,19 @@ def test_without_hosts_nothing_is_due() -> None:
 
 def defaults(**changed: float | None) -> dict[str, float | None]:
     values = {option.name: option.default for option in probe_options("x")}
-    return values | {f"x_{name}": value for name, value in changed.items()} | {"hold_s": 7.0}
+    general = {"hold_s": 7.0, "isolation_share": 0.6}
+    return values | {f"x_{name}": value for name, value in changed.items()} | general
 
 
 @pytest.mark.parametrize(
     ("changed", "timing"),
     [
-        ({}, Timing(2.0, 0.4, 0.2, 3, 2, 7.0)),
-        ({"interval": 1.0}, Timing(1.0, 0.4, 0.1, 3, 2, 7.0)),
-        ({"interval": 0.25}, Timing(0.25, 0.2, 0.05, 3, 2, 7.0)),
+        ({}, Timing(2.0, 0.4, 0.2, 3, 2, 7.0, 0.6)),
+        ({"interval": 1.0}, Timing(1.0, 0.4, 0.1, 3, 2, 7.0, 0.6)),
+        ({"interval": 0.25}, Timing(0.25, 0.2, 0.05, 3, 2, 7.0, 0.6)),
         (
             {"timeout": 1.5, "fastinter": 0.5, "fall": 1, "rise": 9},
-            Timing(2.0, 1.5, 0.5, 1, 9, 7.0),
+            Timing(2.0, 1.5, 0.5, 1, 9, 7.0, 0.6),
         ),
     ],
 )

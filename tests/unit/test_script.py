@@ -1,7 +1,7 @@
 """The script monitor's loop on a played clock, keeper and mailbox."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytest
@@ -23,7 +23,9 @@ Act = Callable[[str, float], tuple[End, int, float]]
 class World:
     """A keeper, a mailbox and the clock of a ScriptLoop."""
 
-    def __init__(self, act: Act, parallel: int = 16, fall: int = 2) -> None:
+    def __init__(
+        self, act: Act, parallel: int = 16, fall: int = 2, isolation_share: float = 1.0
+    ) -> None:
         self.now_s = 1000.0
         self.act = act
         self.started: list[tuple[float, str]] = []
@@ -34,7 +36,8 @@ class World:
         self._coming: list[tuple[float, Ended]] = []
         self._until_s = 0.0
         policy = HealthPolicy(fall, 1, 30.0)
-        check = Check(("/check", "{host}", "of={host}"), 10.0, 5.0, policy, parallel)
+        argv = ("/check", "{host}", "of={host}")
+        check = Check(argv, 10.0, 5.0, policy, parallel, isolation_share)
         self.loop = ScriptLoop("script", check, self, lambda: self.now_s)  # type: ignore[arg-type]
 
     def filenos(self) -> tuple[int, ...]:
@@ -232,3 +235,40 @@ def test_commands_that_are_none(text: str) -> None:
     convert = next(iter(Script.add_arguments())).kind.convert
     with pytest.raises(ValueError, match="must"):
         convert(text)
+
+
+def failing(hosts: Collection[str], from_s: float, until_s: float = 9e9) -> Act:
+    """These hosts' commands end with a miss between the two times."""
+    return lambda host, now_s: (
+        End.EXIT,
+        2 if host in hosts and from_s <= now_s < until_s else 0,
+        0.1,
+    )
+
+
+@pytest.mark.parametrize("parallel", [4, 16])
+def test_all_at_once_is_no_hosts_failure(parallel: int) -> None:
+    hosts = [f"10.0.1.{number}" for number in range(20)]
+    world = World(failing(hosts, 1025.0, 1070.0), parallel, isolation_share=0.5)
+    world.tell(*hosts)
+    world.run(60)
+    assert world.last.cut_off
+    assert not world.last.healthy
+    world.run(40)
+    assert world.last == HealthReport("script", frozenset(hosts))
+    assert not any(report.failed for report in world.reports)
+
+
+@pytest.mark.parametrize("fall", [1, 2])
+def test_one_host_fails_about_as_soon_as_without_the_brake(fall: int) -> None:
+    hosts = [f"10.0.1.{number}" for number in range(20)]
+    took_s = []
+    for share in (0.5, 1.0):
+        world = World(failing(hosts[7:8], 1025.0), fall=fall, isolation_share=share)
+        world.tell(*hosts)
+        while not world.reports or not world.last.failed:
+            assert world.now_s < 1060.0
+            world.run(0.05)
+        assert world.last.failed == set(hosts[7:8])
+        took_s.append(world.now_s)
+    assert took_s[0] - took_s[1] <= (0.3 if fall == 1 else 0.1)
