@@ -262,7 +262,8 @@ class Health:
 
     `failed_since` has the monotonic time of each failed host's first judgement, where the
     monitor gave one. `presumed` are the unknown hosts that some monitor calls healthy and none
-    calls otherwise: good enough for a route on a failed host, and for nothing else.
+    calls otherwise: good enough for a route on a failed host, and for nothing else. `damped`
+    hosts, whatever their state, have failed so often of late that any other is better.
     """
 
     healthy: frozenset[str] = frozenset()
@@ -270,6 +271,7 @@ class Health:
     failed: frozenset[str] = frozenset()
     failed_since: Mapping[str, float] = field(default_factory=dict)
     presumed: frozenset[str] = frozenset()
+    damped: frozenset[str] = frozenset()
 
     def state(self, host: str) -> State:
         if host in self.failed:

@@ -77,6 +77,28 @@ class HealthReport(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Flaps:
+    """How often a host has failed of late, in monotonic seconds.
+
+    It takes no routes until `until_s` if there are others; `level` is how many times in a row
+    it came to that.
+    """
+
+    failed_s: tuple[float, ...] = ()
+    level: int = 0
+    until_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DampingReport(Message):
+    """What the reconciler knows of the hosts that have failed of late."""
+
+    readers = frozenset({API})
+    for_successor = True
+    flaps: Mapping[str, Flaps] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class RoutingReport(Message):
     """Where the reconciler stands; plain values, as the API shows them.
 

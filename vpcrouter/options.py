@@ -312,6 +312,20 @@ def general_options() -> tuple[Option, ...]:
             "cut off, and nothing is changed; 1 lets all of them fail",
         ),
         Option(
+            "flap_count",
+            whole(0, 1000),
+            5,
+            "a host that failed so many times within flap_window_s gets no routes for a time that "
+            "grows, unless no other is left; 0 is never",
+        ),
+        Option(
+            "flap_window_s",
+            seconds(1.0),
+            600.0,
+            "the time within which failures are counted; the first time is a tenth of it, "
+            "the longest six of it",
+        ),
+        Option(
             "silence_limit",
             seconds(5.0, 600.0),
             20.0,

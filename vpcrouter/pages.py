@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,12 +11,14 @@ from typing import Any
 from flask import Flask, Response, current_app, render_template, request
 
 from vpcrouter import __version__
+from vpcrouter.damping import damped_hosts
 from vpcrouter.health import Health, merge
 from vpcrouter.isolation import cut_off_reasons
 from vpcrouter.masking import redact, shown
 from vpcrouter.messages import (
     MONITOR,
     WATCHER,
+    DampingReport,
     HealthReport,
     RoutingReport,
     SpecReport,
@@ -38,6 +41,7 @@ class State:
         default_factory=lambda: RoutingReport("waiting for the reconciler", 0)
     )
     workers: WorkersReport = field(default_factory=lambda: WorkersReport(()))
+    damping: DampingReport = field(default_factory=DampingReport)
 
     @property
     def spec_in_force(self) -> RouteSpec | None:
@@ -49,6 +53,12 @@ class State:
 
     def merged_health(self) -> Health:
         return merge(self.health.values(), self.hosts, self.values["monitors"])
+
+    def damped(self) -> Mapping[str, str]:
+        """The hosts of the spec that are damped, and until when."""
+        flaps, offset_s = self.damping.flaps, time.time() - time.monotonic()
+        damped = damped_hosts(flaps, time.monotonic()) & set(self.hosts)
+        return {host: _iso(flaps[host].until_s + offset_s) for host in sorted(damped)}
 
 
 Answer = tuple[Any, int]
@@ -84,6 +94,7 @@ def ips(state: State) -> Answer:
         "failed_ips": sorted(health.failed),
         "questionable_ips": sorted(health.questionable),
         "unknown_ips": [host for host in state.hosts if health.state(host) == "unknown"],
+        "damped_ips": state.damped(),
         "working_set": list(state.hosts),
     }, 200
 
@@ -139,6 +150,7 @@ def health(state: State) -> Answer:
         "reasons": reasons,
         "problems": list(state.routing.problems),
         "refused_spec": list(state.spec.refused),
+        "damped_ips": state.damped(),
         "decided": state.routing.sentence,
     }, 503 if reasons else 200
 

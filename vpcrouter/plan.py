@@ -139,6 +139,7 @@ class _Entry:
         self.view = view
         self.state = {host: health.state(host) for host in hosts}
         self.presumed = health.presumed
+        self.damped = health.damped
         self.interface: dict[str, Interface] = {
             host: view.interface_of[host] for host in hosts if host in view.interface_of
         }
@@ -152,7 +153,8 @@ class _Entry:
 
     def resort(self, choose: Choose) -> str | None:
         """The host for routes on failed ones where none is known to be good."""
-        return self._pick({host for host in self.interface if host in self.presumed}, choose)
+        found = {host for host in self.interface if host in self.presumed}
+        return self._pick(found - self.damped or found, choose)
 
     def _pick(self, candidates: set[str], choose: Choose) -> str | None:
         if not candidates:
@@ -169,11 +171,12 @@ class _Entry:
         return choose(self.cidr, sorted(candidates))
 
     def _best_candidates(self) -> set[str]:
-        for wanted in (State.HEALTHY, State.QUESTIONABLE):
-            found = {host for host in self.interface if self.state[host] is wanted}
-            if found:
-                return found
-        return set()
+        good = {
+            wanted: {host for host in self.interface if self.state[host] is wanted}
+            for wanted in (State.HEALTHY, State.QUESTIONABLE)
+        }
+        damped_last = [found - self.damped for found in good.values()] + [*good.values()]
+        return next((found for found in damped_last if found), set())
 
     def settle(
         self, table: RouteTable, choice: str | None, resort: str | None

@@ -14,7 +14,13 @@ from vpcrouter import log as logs
 from vpcrouter.access import Gate
 from vpcrouter.errors import ConfigError, PluginError, SpecError
 from vpcrouter.mailbox import Mailbox, StopWorker
-from vpcrouter.messages import HealthReport, RoutingReport, SpecReport, WorkersReport
+from vpcrouter.messages import (
+    DampingReport,
+    HealthReport,
+    RoutingReport,
+    SpecReport,
+    WorkersReport,
+)
 from vpcrouter.pages import PAGES, State, not_found, protect, respond, style_hash
 from vpcrouter.plugins import Values, Worker
 from vpcrouter.serving import Server
@@ -125,6 +131,7 @@ def _hear(mailbox: Mailbox, state: State, *, has_watcher: bool) -> None:
     if spec is not None and has_watcher:
         state.spec = spec
     state.routing = mailbox.take(RoutingReport) or state.routing
+    state.damping = mailbox.take(DampingReport) or state.damping
     state.workers = mailbox.take(WorkersReport) or state.workers
 
 

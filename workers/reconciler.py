@@ -8,6 +8,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,13 +16,20 @@ from vpcrouter import describe
 from vpcrouter import log as logs
 from vpcrouter.backoff import backoff_s
 from vpcrouter.calls import Calls, Done
+from vpcrouter.damping import Damping, DampingPolicy
 from vpcrouter.ec2 import PARALLEL_CALLS, STALE_VIEW_CODES, Ec2
 from vpcrouter.errors import Ec2Error
 from vpcrouter.guard import guard, reason_to_wait
 from vpcrouter.health import Health, merge
 from vpcrouter.isolation import reason_to_hold
 from vpcrouter.mailbox import Mailbox
-from vpcrouter.messages import HealthReport, HostList, RoutingReport, SpecReport
+from vpcrouter.messages import (
+    DampingReport,
+    HealthReport,
+    HostList,
+    RoutingReport,
+    SpecReport,
+)
 from vpcrouter.plan import Action, Change, Plan, Policy, Problem, plan
 from vpcrouter.plugins import Values, Worker
 from vpcrouter.retry import Retries
@@ -53,6 +61,9 @@ class Reconciler(Worker):
         self._monitors: tuple[str, ...] = values["monitors"]
         self._health = Health()
         self._hold: str | None = None
+        self._damping = Damping(DampingPolicy(values["flap_count"], values["flap_window_s"]))
+        self._damping_end_s = float("inf")
+        self._has_flapped = False
         self._view: View | None = None
         self._plan = Plan()
         self._queue: deque[Change] = deque()
@@ -96,9 +107,9 @@ class Reconciler(Worker):
 
     def _time_left(self) -> float:
         now_s = time.monotonic()
-        deadlines = [self._observe_at_s]
+        deadlines = [self._observe_at_s, self._damping_end_s]
         if OBSERVE in self._calls.under_way:
-            deadlines = [now_s + CALL_LIMIT_S]
+            deadlines[0] = now_s + CALL_LIMIT_S
         if (retry_s := self._retries.next_s()) is not None:
             deadlines.append(retry_s)
         if self._is_news:
@@ -108,6 +119,8 @@ class Reconciler(Worker):
     # What others say
 
     def _hear(self, mailbox: Mailbox) -> None:
+        if (flaps := mailbox.take(DampingReport)) is not None:
+            self._damping.go_on_from(flaps)
         spec_report = mailbox.take(SpecReport)
         if spec_report is not None and spec_report.spec not in (None, self._spec):
             self._spec = spec_report.spec
@@ -116,24 +129,35 @@ class Reconciler(Worker):
             for warning in self._spec.warnings:
                 log.warning(warning)
             mailbox.post(HostList(self._spec.hosts))
+            self._damping.keep(self._spec.hosts)
             self._must_plan = self._is_news = True
         health_reports = mailbox.take_all(HealthReport)
         for report in health_reports:
             self._reports[report.monitor] = report
-        if (health_reports or spec_report) and self._spec is not None:
+        has_news = health_reports or spec_report or time.monotonic() >= self._damping_end_s
+        if has_news and self._spec is not None:
             self._judge(self._spec.hosts)
 
     def _judge(self, hosts: Sequence[str]) -> None:
         hold = reason_to_hold(self._reports[m] for m in self._monitors if m in self._reports)
         self._must_plan = self._must_plan or hold != self._hold
         self._hold = hold
-        before, self._health = self._health, merge(self._reports.values(), hosts, self._monitors)
+        before, merged = self._health, merge(self._reports.values(), hosts, self._monitors)
+        now_s = time.monotonic()
+        for host in sorted(merged.failed - before.failed):
+            log.warning("host failed", host=host)
+            self._has_flapped = True
+            if self._damping.failed(host, merged.failed_since.get(host, now_s)):
+                for_s = round(self._damping.until_s(host) - now_s, 1)
+                log.warning("host fails too often; others are preferred", host=host, for_s=for_s)
+        self._health = replace(merged, damped=self._damping.damped(now_s))
+        self._damping_end_s = self._damping.next_end_s(now_s)
         if before == self._health:
             return
-        for host in sorted(self._health.failed - before.failed):
-            log.warning("host failed", host=host)
         for host in sorted(before.failed - self._health.failed):
             log.info("host no longer failed", host=host, state=str(self._health.state(host)))
+        for host in sorted(before.damped - self._health.damped):
+            log.info("host is as good as others again", host=host)
         self._must_plan = True
 
     # Observe and verify
@@ -280,6 +304,9 @@ class Reconciler(Worker):
 
     def _report(self, mailbox: Mailbox) -> None:
         now_s = time.monotonic()
+        if self._has_flapped:
+            self._has_flapped = False
+            mailbox.post(self._damping.report())
         if not self._is_news or now_s - self._reported_s < REPORT_GAP_S:
             return
         self._is_news, self._reported_s = False, now_s

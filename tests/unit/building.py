@@ -71,14 +71,14 @@ def spec(routes: Mapping[str, Sequence[str]] | None = None) -> RouteSpec:
     return RouteSpec({cidr: tuple(hosts) for cidr, hosts in (routes or {CIDR: (A, B, C)}).items()})
 
 
-def health(healthy: str = "", questionable: str = "", failed: str = "") -> Health:
+def health(healthy: str = "", questionable: str = "", failed: str = "", damped: str = "") -> Health:
     """Health of the hosts a, b and c by their letters: `health("ab", failed="c")`."""
     hosts = {"a": A, "b": B, "c": C}
 
     def named(letters: str) -> frozenset[str]:
         return frozenset(hosts[letter] for letter in letters)
 
-    return Health(named(healthy), named(questionable), named(failed))
+    return Health(named(healthy), named(questionable), named(failed), damped=named(damped))
 
 
 def first(_cidr: str, hosts: Sequence[str]) -> str:

@@ -84,6 +84,8 @@ PROMISED = [
     ("", GENERAL, "route_recheck_interval", "1.5", 1.5, 30.0),
     ("", GENERAL, "delete_limit", "1", 1.0, 0.5),
     ("", GENERAL, "isolation_share", "0.7", 0.7, 0.5),
+    ("", GENERAL, "flap_count", "0", 0, 5),
+    ("", GENERAL, "flap_window_s", "90", 90.0, 600.0),
     ("", GENERAL, "silence_limit", "10", 10.0, 20.0),
     ("", GENERAL, "memory_limit", "512", 512, 1024),
     ("", GENERAL, "state_dir", "/tmp/state", "/tmp/state", ...),  # noqa: S108

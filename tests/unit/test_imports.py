@@ -10,7 +10,18 @@ ROOT = Path(__file__).parents[2]
 MAX_LINES = 400
 PURE = frozenset(
     {
-        *("backoff", "spec", "health", "plan", "guard", "view", "verify", "retry", "lifecycle"),
+        *(
+            "backoff",
+            "damping",
+            "spec",
+            "health",
+            "plan",
+            "guard",
+            "view",
+            "verify",
+            "retry",
+            "lifecycle",
+        ),
         *("instance_events", "instance_health", "isolation", "nodes"),
     }
 )

@@ -53,7 +53,33 @@ def to_a(**changes: object) -> Route:
         pytest.param(health("bc"), "eni-a", None, id="unknown is never acted on"),
         pytest.param(health("", "ab"), "eni-b", None, id="both questionable"),
         pytest.param(health("a"), to_a(is_active=False), None, id="blackhole lags behind"),
+        pytest.param(health("ab", damped="ab"), "eni-b", None, id="all damped"),
+        pytest.param(health("a", damped="a"), "eni-b", None, id="unknown, the other damped"),
+        pytest.param(health("b", "", "a", damped="b"), "eni-b", None, id="nobody else left"),
         # Another is needed
+        pytest.param(
+            health("ab", damped="a"), "eni-a", f"{REPLACE} from {A} {TO_B}", id="damped, other not"
+        ),
+        pytest.param(
+            health("a", "b", damped="a"),
+            "eni-a",
+            f"{REPLACE} from {A} {TO_B}",
+            id="questionable is better than damped",
+        ),
+        pytest.param(
+            health("ab", "", "c", damped="a"),
+            "eni-c",
+            f"{REPLACE} from {C} {TO_B}",
+            id="failed, and one of the others damped",
+        ),
+        pytest.param(
+            health("b", "", "a", damped="ab"),
+            "eni-a",
+            f"{REPLACE} from {A} {TO_B}",
+            id="failed, and the other damped",
+        ),
+        pytest.param(health("ab", damped="a"), None, f"{CREATE} {TO_B}", id="missing, one damped"),
+        pytest.param(health("a", damped="a"), None, f"{CREATE} {TO_A}", id="missing, all damped"),
         pytest.param(
             health("bc", "a"), "eni-a", f"{REPLACE} from {A} {TO_B}", id="questionable, others not"
         ),
