@@ -1,7 +1,9 @@
 """The monitor `ec2status` through the real daemon, against the embedded EC2 and its queues."""
 
+import itertools
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -150,25 +152,30 @@ def test_many_hosts_are_asked_for_in_pages_and_batches(
     wait_states(daemon, failed=[hosts[-1]])
 
 
-@pytest.mark.parametrize("kind", ["error", "garbage", "drop"])
-@pytest.mark.parametrize("action", ["DescribeInstanceStatus", "DescribeNetworkInterfaces"])
 def test_an_ec2_that_does_not_tell_harms_nothing(
-    kind: str, action: str, ec2: EmbeddedEc2, net: Network, start: Start
+    ec2: EmbeddedEc2, net: Network, start: Start
 ) -> None:
     daemon = start("1", "--route_recheck_interval", "60")
     first = wait_target(net, set(HOSTS))
     net.stop(first)
     second = wait_target(net, others(first))
-    ec2.set_faults([{"action": action, "kind": kind, "http_status": 500}])
-    wait_states(daemon, failed=[first], unknown=sorted(others(first)))
-    assert target(net) == second
-    since = ec2.calls()[-1].seq
-    wait_until(lambda: len(asked_since(ec2, since, action)) >= 4, 30, daemon.log)
-    assert daemon.log().count("EC2 does not tell how instances are") == 1
-    ec2.set_faults([])
-    daemon.wait_log("EC2 tells again how instances are")
-    wait_states(daemon, failed=[first])
-    assert target(net) == second
+    actions = "DescribeInstanceStatus", "DescribeNetworkInterfaces"
+    kinds = "error", "garbage", "drop"
+    for count, (action, kind) in enumerate(itertools.product(actions, kinds), start=1):
+        ec2.set_faults([{"action": action, "kind": kind, "http_status": 500}])
+        wait_states(daemon, failed=[first], unknown=sorted(others(first)))
+        assert target(net) == second
+        since = ec2.calls()[-1].seq
+        wait_until(partial(was_asked, ec2, since, action), 30, daemon.log)
+        assert daemon.log().count("EC2 does not tell how instances are") == count
+        ec2.set_faults([])
+        daemon.wait_log("EC2 tells again how instances are", count=count)
+        wait_states(daemon, failed=[first])
+        assert target(net) == second
+
+
+def was_asked(ec2: EmbeddedEc2, since: int, action: str) -> bool:
+    return len(asked_since(ec2, since, action)) >= 4
 
 
 def asked_since(ec2: EmbeddedEc2, since: int, action: str) -> list[Any]:
