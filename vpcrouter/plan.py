@@ -3,9 +3,10 @@
 import enum
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 
 from vpcrouter.health import Health, State
 from vpcrouter.spec import RouteSpec
@@ -112,22 +113,44 @@ def plan(spec: RouteSpec, health: Health, view: View, policy: Policy, choose: Ch
 
     `choose` is asked only where no table has a good target already.
     """
-    changes: list[Change] = []
-    problems: list[Problem] = []
-    for cidr, hosts in spec.routes.items():
-        entry = _Entry(cidr, hosts, health, view)
-        choice = entry.choose(choose)
-        resort = entry.resort(choose) if choice is None else None
-        for table in view.tables:
-            outcome = entry.settle(table, choice, resort)
-            if isinstance(outcome, Change):
-                changes.append(outcome)
-            elif outcome is not None:
-                problems.append(outcome)
-        problems += entry.remarks()
-    changes += _unwanted(spec, view, policy)
-    changes.sort(key=lambda change: (change.urgency, change.table, change.cidr))
-    return Plan(tuple(changes), tuple(sorted(set(problems))))
+    return joined(
+        {cidr: plan_of(cidr, spec, health, view, policy, choose) for cidr in cidrs_of(spec, view)}
+    )
+
+
+def cidrs_of(spec: RouteSpec, view: View) -> set[str]:
+    """Every CIDR that the spec or a route table has."""
+    return set(spec.routes).union(*(table.routes for table in view.tables))
+
+
+def plan_of(
+    cidr: str, spec: RouteSpec, health: Health, view: View, policy: Policy, choose: Choose
+) -> Plan:
+    """The part of the plan that is about one CIDR, which depends on no other."""
+    hosts = spec.routes.get(cidr)
+    if hosts is None:
+        return Plan(tuple(_unwanted(cidr, view, policy)))
+    entry = _Entry(cidr, hosts, health, view)
+    choice = entry.choose(choose)
+    resort = entry.resort(choose) if choice is None else None
+    outcomes = [
+        entry.settle(table, route, choice, resort)
+        for table, route in zip(view.tables, entry.routes, strict=True)
+    ]
+    problems = {outcome for outcome in outcomes if isinstance(outcome, Problem)}
+    problems.update(entry.remarks())
+    return Plan(
+        tuple(outcome for outcome in outcomes if isinstance(outcome, Change)),
+        tuple(sorted(problems)),
+    )
+
+
+def joined(parts: Mapping[str, Plan]) -> Plan:
+    """The plan of all CIDRs from the parts about each."""
+    changes = [change for part in parts.values() for change in part.changes]
+    changes.sort(key=attrgetter("urgency", "table", "cidr"))
+    problems = (problem for cidr in sorted(parts) for problem in parts[cidr].problems)
+    return Plan(tuple(changes), tuple(problems))
 
 
 class _Entry:
@@ -146,6 +169,7 @@ class _Entry:
         self.hosts_on: dict[str, list[str]] = {}
         for host, interface in self.interface.items():
             self.hosts_on.setdefault(interface.id, []).append(host)
+        self.routes = [table.routes.get(cidr) for table in view.tables]
 
     def choose(self, choose: Choose) -> str | None:
         """The host for all tables: a good one in use, else any good one, else None."""
@@ -159,13 +183,8 @@ class _Entry:
     def _pick(self, candidates: set[str], choose: Choose) -> str | None:
         if not candidates:
             return None
-        in_use = Counter(
-            host
-            for table in self.view.tables
-            if (route := table.routes.get(self.cidr)) is not None
-            for host in self.hosts_on.get(route.interface or "", ())
-            if host in candidates
-        )
+        tables = Counter(route.interface for route in self.routes if route is not None)
+        in_use = {host: count for host in candidates if (count := tables[self.interface[host].id])}
         if in_use:
             return min(in_use, key=lambda host: (-in_use[host], host))
         return choose(self.cidr, sorted(candidates))
@@ -179,24 +198,24 @@ class _Entry:
         return next((found for found in damped_last if found), set())
 
     def settle(
-        self, table: RouteTable, choice: str | None, resort: str | None
+        self, table: RouteTable, route: Route | None, choice: str | None, resort: str | None
     ) -> Change | Problem | None:
-        """What to do about this CIDR in one table."""
-        route = table.routes.get(self.cidr)
-        if route is not None and not self.view.is_ours(route):
-            text = f"{table.id} has a route to {route.target}, which is not ours to change"
-            return Problem(self.cidr, text)
+        """What to do about this CIDR in one table, which has this `route` for it."""
         if route is None:
             return self._missing(table, choice)
+        if not self.view.is_ours(route):
+            text = f"{table.id} has a route to {route.target}, which is not ours to change"
+            return Problem(self.cidr, text)
+        if choice is not None and self.interface[choice].id == route.interface:
+            return None
         current = self._current(route)
         failed = current is not None and self.state[current] is State.FAILED
         if choice is None and failed:
             choice = resort
         if choice is None:
             return self._stay(current)
-        if self.interface[choice].id == route.interface:
-            return None
-        if current is not None and self.state[current] is State.UNKNOWN:
+        is_unknown = current is not None and self.state[current] is State.UNKNOWN
+        if is_unknown or self.interface[choice].id == route.interface:
             return None
         dead = failed or not route.is_active or route.interface not in self.view.interfaces
         urgency = Urgency.FAILED if dead else Urgency.HOUSEKEEPING
@@ -266,17 +285,16 @@ class _Entry:
                 )
 
 
-def _unwanted(spec: RouteSpec, view: View, policy: Policy) -> Iterator[Change]:
+def _unwanted(cidr: str, view: View, policy: Policy) -> Iterator[Change]:
+    if is_ignored(cidr, policy.ignore_routes):
+        return
     for table in view.tables:
-        for cidr, route in table.routes.items():
-            if cidr in spec.routes or not view.is_ours(route):
-                continue
-            if route.is_active and route.interface not in view.interfaces:
-                continue  # a target we know nothing of
-            if not is_ignored(cidr, policy.ignore_routes):
-                yield Change(
-                    Urgency.UNWANTED, table.id, cidr, Action.DELETE, None, None, route.target
-                )
+        route = table.routes.get(cidr)
+        if route is None or not view.is_ours(route):
+            continue
+        if route.is_active and route.interface not in view.interfaces:
+            continue  # a target we know nothing of
+        yield Change(Urgency.UNWANTED, table.id, cidr, Action.DELETE, None, None, route.target)
 
 
 @lru_cache(maxsize=65_536)

@@ -117,9 +117,16 @@ class View:
             else table
             for table in self.tables
         )
-        return View(self.vpc, tables, self.interfaces, self.subnets)
+        view = View(self.vpc, tables, self.interfaces, self.subnets)
+        view.__dict__["interface_of"] = self.interface_of  # found once: the interfaces are the same
+        return view
 
 
 def _overlaid(routes: Mapping[str, Route], new: Mapping[str, Route | None]) -> Mapping[str, Route]:
-    merged = {**routes, **new}
-    return {cidr: route for cidr, route in merged.items() if route is not None}
+    merged = dict(routes)
+    for cidr, route in new.items():
+        if route is None:
+            merged.pop(cidr, None)
+        else:
+            merged[cidr] = route
+    return merged

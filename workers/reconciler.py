@@ -30,7 +30,8 @@ from vpcrouter.messages import (
     RoutingReport,
     SpecReport,
 )
-from vpcrouter.plan import Action, Change, Plan, Policy, Problem, plan
+from vpcrouter.plan import Action, Change, Plan, Policy, Problem
+from vpcrouter.planner import Planner
 from vpcrouter.plugins import Values, Worker
 from vpcrouter.retry import Retries
 from vpcrouter.spec import RouteSpec
@@ -54,7 +55,7 @@ class Reconciler(Worker):
 
     def __init__(self, values: Values) -> None:
         super().__init__(values)
-        self._policy = Policy(values["ignore_routes"])
+        self._planner = Planner(Policy(values["ignore_routes"]), self._choose)
         self._recheck_s: float = values["route_recheck_interval"]
         self._spec: RouteSpec | None = None
         self._reports: dict[str, HealthReport] = {}
@@ -210,7 +211,7 @@ class Reconciler(Worker):
             return
         self._decided_s = time.monotonic()
         view = changed(self._view, self._under_way())
-        proposed = plan(self._spec, self._health, view, self._policy, self._choose)
+        proposed = self._planner.plan(self._spec, self._health, view)
         verdict = guard(proposed, view, self.values["delete_limit"], self._hold)
         self._tell_problems(self._plan.problems, verdict.plan.problems)
         for held in set(verdict.held) - set(self._held):

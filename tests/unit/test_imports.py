@@ -16,6 +16,7 @@ PURE = frozenset(
             "spec",
             "health",
             "plan",
+            "planner",
             "guard",
             "view",
             "verify",
