@@ -21,6 +21,7 @@ class Done(Generic[K]):
     result: Any = None
     error: Ec2Error | None = None
     ended_s: float = 0.0
+    took_s: float = 0.0
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Calls(Generic[K]):
         done: list[Done[K]] = []
         while self._ended:
             future, each = self._ended.popleft()
-            del self.under_way[each.what]
+            each.took_s = each.ended_s - self.under_way.pop(each.what)
             try:
                 each.result = future.result()
             except Ec2Error as error:

@@ -1,7 +1,8 @@
 """Views, specs and changes as plain values, in the shape that the API shows."""
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vpcrouter.plan import Change
@@ -9,9 +10,29 @@ from vpcrouter.spec import RouteSpec
 from vpcrouter.view import Route, View
 
 
-def routes(spec: RouteSpec, view: View) -> dict[str, dict[str, Any]]:
-    """For each CIDR of the spec: where it points, in each route table."""
-    return {cidr: _one_route(cidr, view) for cidr in spec.routes}
+def body(spec: RouteSpec | None, view: View, region: str) -> bytes:
+    """The spec in force, where its routes point, and the VPC, as JSON.
+
+    Made piece by piece, so that other threads get their turn in a large VPC, too.
+    """
+    wanted = spec.routes if spec else {}
+    members = {
+        "spec": json.dumps(spec and wanted),
+        "routes": _object((cidr, json.dumps(_one_route(cidr, view))) for cidr in wanted),
+        "vpc": _object((name, _in_pieces(part)) for name, part in vpc(view, region).items()),
+    }
+    return _object(members.items()).encode()
+
+
+def _in_pieces(part: Any) -> str:
+    if not isinstance(part, dict):
+        return json.dumps(part)
+    return _object((name, json.dumps(each)) for name, each in part.items())
+
+
+def _object(members: Iterable[tuple[str, str]]) -> str:
+    """A JSON object of members that are JSON already."""
+    return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in members) + "}"
 
 
 def _one_route(cidr: str, view: View) -> dict[str, Any]:

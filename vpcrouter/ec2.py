@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 100
 """As many as DescribeRouteTables allows; a page of interfaces could be ten times as large."""
-PARALLEL_CALLS = 8
+MIN_PAGE_SIZE = 5
+ROUTES_A_PAGE = 5_000
+"""About so many are asked for at once: while an answer is parsed, no other thread runs."""
+PARALLEL_CALLS = 16
 
 STALE_VIEW_CODES = frozenset(
     {
@@ -25,6 +28,16 @@ STALE_VIEW_CODES = frozenset(
     }
 )
 """Errors of a change that say the view it was planned from is out of date."""
+THROTTLE_CODES = frozenset(
+    {
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+        "EC2ThrottledException",
+        "SlowDown",
+    }
+)
+"""Errors that say that a token bucket is empty, and nothing of the change itself."""
 
 T = TypeVar("T")
 
@@ -43,17 +56,26 @@ class Ec2:
         self._reads: EC2Client = make_client(session, "ec2", attempts=3, connections=connections)
         self._writes: EC2Client = make_client(session, "ec2", attempts=1, connections=connections)
         self.region = self._reads.meta.region_name
+        self._tables_a_page = PAGE_SIZE
 
     def observe(self) -> View:
         """Read the whole VPC."""
         # Tables before interfaces: what a route points at and is not found after, is gone.
-        tables = self._describe("route_tables", "RouteTables", _route_table)
+        tables = self._describe(
+            self._reads, "route_tables", "RouteTables", _route_table, self._tables_a_page
+        )
         if not tables:
             raise Ec2Error(
                 "DescribeRouteTables", "NoRouteTables", f"is {self.vpc} in {self.region}?"
             )
-        subnets = self._describe("subnets", "Subnets", _subnet)
-        interfaces = self._describe("network_interfaces", "NetworkInterfaces", _interface)
+        # By the other client, so that it has a connection when a route is to be changed.
+        subnets = self._describe(self._writes, "subnets", "Subnets", _subnet)
+        interfaces = self._describe(
+            self._reads, "network_interfaces", "NetworkInterfaces", _interface
+        )
+        routes = sum(len(table.routes) for table in tables)
+        fitting = ROUTES_A_PAGE * len(tables) // max(1, routes)
+        self._tables_a_page = min(max(fitting, MIN_PAGE_SIZE), PAGE_SIZE)
         return View(
             self.vpc,
             tuple(sorted(tables, key=lambda table: table.id)),
@@ -74,15 +96,20 @@ class Ec2:
         mapping_errors(name, lambda: call(**where, **target))
 
     def _describe(
-        self, operation: str, result_key: str, convert: Callable[[Mapping[str, Any]], T]
+        self,
+        client: "EC2Client",
+        operation: str,
+        result_key: str,
+        convert: Callable[[Mapping[str, Any]], T],
+        page_size: int = PAGE_SIZE,
     ) -> list[T]:
         name = "Describe" + operation.title().replace("_", "")
-        paginator = self._reads.get_paginator(f"describe_{operation}")  # type: ignore[call-overload]
+        paginator = client.get_paginator(f"describe_{operation}")  # type: ignore[call-overload]
 
         def read() -> list[T]:
             pages: Iterable[Mapping[str, Any]] = paginator.paginate(
                 Filters=[{"Name": "vpc-id", "Values": [self.vpc]}],
-                PaginationConfig={"PageSize": PAGE_SIZE},
+                PaginationConfig={"PageSize": page_size},
             )
             return [convert(item) for page in pages for item in _items(name, page, result_key)]
 

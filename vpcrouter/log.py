@@ -4,6 +4,7 @@ import logging
 import logging.handlers
 import sys
 from collections.abc import MutableMapping
+from functools import partialmethod
 from typing import Any
 
 import structlog
@@ -86,3 +87,24 @@ def get(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of one module: `log = get(__name__)`."""
     logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
     return logger
+
+
+class Later:
+    """A logger whose lines are written by `flush`: what is urgent comes first."""
+
+    def __init__(self, log: structlog.stdlib.BoundLogger) -> None:
+        self._log = log
+        self._lines: list[tuple[int, str, dict[str, Any]]] = []
+
+    def log(self, level: int, event: str, **facts: Any) -> None:
+        self._lines.append((level, event, facts))
+
+    info = partialmethod(log, logging.INFO)
+    warning = partialmethod(log, logging.WARNING)
+    error = partialmethod(log, logging.ERROR)
+
+    def flush(self) -> None:
+        """Write all of them, in their order."""
+        lines, self._lines = self._lines, []
+        for level, event, facts in lines:
+            self._log.log(level, event, **facts)

@@ -103,7 +103,8 @@ class RoutingReport(Message):
     """Where the reconciler stands; plain values, as the API shows them.
 
     `sentence` is what the last cycle decided; `trouble` why EC2 can't be read or written;
-    `cycles` counts completed cycles, 0 until the first full view was brought to the spec.
+    `cycles` counts completed cycles, 0 until the first full view was brought to the spec;
+    `pending` the changes still to be made, which take `expected_s` at most.
     """
 
     readers = frozenset({API})
@@ -111,10 +112,20 @@ class RoutingReport(Message):
     cycles: int
     trouble: str | None = None
     problems: tuple[str, ...] = ()
-    spec: RouteSpec | None = None
-    routes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    vpc: Mapping[str, Any] = field(default_factory=dict)
     recent: tuple[Mapping[str, Any], ...] = ()
+    pending: int = 0
+    expected_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ViewReport(Message):
+    """The spec in force and what EC2 says, as `describe.body` writes them.
+
+    It can be large: whoever passes it on need not look inside.
+    """
+
+    readers = frozenset({API})
+    body: bytes = b"{}"
 
 
 @dataclass(frozen=True, slots=True)

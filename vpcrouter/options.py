@@ -326,6 +326,18 @@ def general_options() -> tuple[Option, ...]:
             "the longest six of it",
         ),
         Option(
+            "ec2_burst",
+            whole(1, 100_000, "CALLS"),
+            50,
+            "how many changes of a kind EC2 takes at once before it throttles this account",
+        ),
+        Option(
+            "ec2_rate",
+            whole(1, 10_000, "CALLS"),
+            5,
+            "how many changes of a kind EC2 takes each second after that",
+        ),
+        Option(
             "silence_limit",
             seconds(5.0, 600.0),
             20.0,

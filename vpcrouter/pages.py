@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from vpcrouter.messages import (
     HealthReport,
     RoutingReport,
     SpecReport,
+    ViewReport,
     WorkersReport,
 )
 from vpcrouter.plugins import Values
@@ -40,16 +42,27 @@ class State:
     routing: RoutingReport = field(
         default_factory=lambda: RoutingReport("waiting for the reconciler", 0)
     )
+    view: ViewReport = field(default_factory=ViewReport)
     workers: WorkersReport = field(default_factory=lambda: WorkersReport(()))
     damping: DampingReport = field(default_factory=DampingReport)
 
     @property
+    def seen(self) -> Mapping[str, Any]:
+        """What `describe.body` wrote."""
+        found: Mapping[str, Any] = json.loads(self.view.body)
+        return found
+
+    @property
     def spec_in_force(self) -> RouteSpec | None:
-        return self.spec.spec or self.routing.spec
+        if self.spec.spec is not None:
+            return self.spec.spec
+        routes = self.seen.get("spec")
+        return RouteSpec({c: tuple(hosts) for c, hosts in routes.items()}) if routes else None
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        return self.spec_in_force.hosts if self.spec_in_force else ()
+        spec = self.spec_in_force
+        return spec.hosts if spec else ()
 
     def merged_health(self) -> Health:
         return merge(self.health.values(), self.hosts, self.values["monitors"])
@@ -111,9 +124,10 @@ def route_info(state: State) -> Answer:
     routing, spec = state.routing, state.spec_in_force
     return {
         "route_spec": spec.routes if spec else None,
-        "routes": routing.routes,
+        "routes": state.seen.get("routes", {}),
         "ignore_routes": list(state.values["ignore_routes"]),
         "problems": list(routing.problems),
+        "pending": {"changes": routing.pending, "expected_s": round(routing.expected_s, 1)},
         "refused_spec": list(state.spec.refused),
         "recent_changes": list(routing.recent),
     }, 200
@@ -127,7 +141,7 @@ def route_spec(state: State) -> Answer:
 
 
 def vpc(state: State) -> Answer:
-    return state.routing.vpc, 200
+    return state.seen.get("vpc", {}), 200
 
 
 def health(state: State) -> Answer:

@@ -19,6 +19,7 @@ from vpcrouter.messages import (
     HealthReport,
     RoutingReport,
     SpecReport,
+    ViewReport,
     WorkersReport,
 )
 from vpcrouter.pages import PAGES, State, not_found, protect, respond, style_hash
@@ -132,6 +133,7 @@ def _hear(mailbox: Mailbox, state: State, *, has_watcher: bool) -> None:
         state.spec = spec
     state.routing = mailbox.take(RoutingReport) or state.routing
     state.damping = mailbox.take(DampingReport) or state.damping
+    state.view = mailbox.take(ViewReport) or state.view
     state.workers = mailbox.take(WorkersReport) or state.workers
 
 

@@ -4,7 +4,10 @@ One loop that never waits for EC2: calls are made in threads, their results come
 events, and whatever is still to be done is planned anew from what is known then.
 """
 
+import gc
 import random
+import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -14,10 +17,11 @@ from typing import Any
 
 from vpcrouter import describe
 from vpcrouter import log as logs
+from vpcrouter.applying import Applying
 from vpcrouter.backoff import backoff_s
 from vpcrouter.calls import Calls, Done
 from vpcrouter.damping import Damping, DampingPolicy
-from vpcrouter.ec2 import PARALLEL_CALLS, STALE_VIEW_CODES, Ec2
+from vpcrouter.ec2 import PARALLEL_CALLS, STALE_VIEW_CODES, THROTTLE_CODES, Ec2
 from vpcrouter.errors import Ec2Error
 from vpcrouter.guard import guard, reason_to_wait
 from vpcrouter.health import Health, merge
@@ -29,25 +33,33 @@ from vpcrouter.messages import (
     HostList,
     RoutingReport,
     SpecReport,
+    ViewReport,
 )
+from vpcrouter.pace import Pace
 from vpcrouter.plan import Action, Change, Plan, Policy, Problem
 from vpcrouter.planner import Planner
 from vpcrouter.plugins import Values, Worker
-from vpcrouter.retry import Retries
 from vpcrouter.spec import RouteSpec
 from vpcrouter.trouble import Trouble
 from vpcrouter.verify import Expectations, changed
 from vpcrouter.view import View
 
-OBSERVE = "observe"
+OBSERVE, DESCRIBE = "observe", "describe"
+"""The calls that change nothing: all that EC2 says is read; what was read is written down."""
 CALL_LIMIT_S = 60.0
 VERIFY_AFTER_S = 0.2
 FIRST_JUDGEMENT_S = 10.0
 REPORT_GAP_S = 0.1
+REST = 10
+"""What was read is written down for the API at most one part in so many of the time."""
+SWITCH_S = 0.0005
+STACK_BYTES = 1024 * 1024
+COLLECT_AFTER = (100_000, 50, 100)
+"""Collecting garbage while a large VPC was parsed kept failovers waiting for up to 0.25 s."""
 RECENT_CHANGES = 100
 EVENT = {Action.CREATE: "created", Action.REPLACE: "replaced", Action.DELETE: "deleted"}
 
-log = logs.get(__name__)
+log = logs.Later(logs.get(__name__))
 
 
 class Reconciler(Worker):
@@ -57,7 +69,9 @@ class Reconciler(Worker):
         super().__init__(values)
         self._planner = Planner(Policy(values["ignore_routes"]), self._choose)
         self._recheck_s: float = values["route_recheck_interval"]
+        self._pace = Pace(values["ec2_burst"], values["ec2_rate"])
         self._spec: RouteSpec | None = None
+        self._hosts: tuple[str, ...] = ()
         self._reports: dict[str, HealthReport] = {}
         self._monitors: tuple[str, ...] = values["monitors"]
         self._health = Health()
@@ -66,55 +80,73 @@ class Reconciler(Worker):
         self._damping_end_s = float("inf")
         self._has_flapped = False
         self._view: View | None = None
-        self._plan = Plan()
-        self._queue: deque[Change] = deque()
+        self._plan = self._told_plan = Plan()
         self._decided_s = 0.0
-        self._retries = Retries()
         self._expectations = Expectations()
         self._last_host: dict[str, str] = {}
         self._observe_at_s = time.monotonic()
+        self._rested_s = 0.0
         self._read_failures = 0
         self._verify_tries = 0
         self._unread = Trouble(
-            log, "EC2 cannot be read; routes stay as they are", "EC2 can be read again"
+            logs.get(__name__),
+            "EC2 cannot be read; routes stay as they are",
+            "EC2 can be read again",
         )
         self._first_view_s: float | None = None
         self._must_plan = False
         self._cycle_open = False
         self._cycles = 0
-        self._sentence = "waiting for the first route spec"
+        self._sentence = self._told_sentence = "waiting for the first route spec"
         self._held: tuple[str, ...] = ()
+        self._told_held: tuple[str, ...] = ()
         self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT_CHANGES)
         self._is_news = True
         self._reported_s = 0.0
+        self._is_view_news = False
+        self._view_report_s = 0.0
 
     def run(self, mailbox: Mailbox) -> None:
+        # So long must a thread that has a request to send wait for another that computes.
+        sys.setswitchinterval(SWITCH_S)
+        threading.stack_size(STACK_BYTES)  # which count against memory_limit
         self._ec2 = Ec2(self.values["region"], self.values["vpc"])
         self._calls: Calls[Change | str] = Calls(PARALLEL_CALLS)
+        self._applying = Applying(self._calls, self._pace, self._ec2.change)
         mailbox.watch(self._calls.fd)
-        while True:
-            self._hear(mailbox)
-            for done in self._calls.collect():
-                self._on_done(done)
-            self._observe_if_due()
-            if self._retries.release(time.monotonic()) or self._must_plan:
-                self._decide()
-            self._apply()
-            self._close_cycle()
-            self._report(mailbox)
-            mailbox.wait(self._time_left())
-            if self._calls.longest_s() > CALL_LIMIT_S:
-                raise Ec2Error("EC2", "NoReturn", f"a call has not ended in {CALL_LIMIT_S:g} s")
+        try:
+            while True:
+                self._turn(mailbox)
+        finally:
+            log.flush()
+
+    def _turn(self, mailbox: Mailbox) -> None:
+        self._hear(mailbox)
+        for done in self._calls.collect():
+            self._on_done(done, mailbox)
+        if self._applying.retries.release(time.monotonic()) or self._must_plan:
+            self._decide()
+        self._applying.start()
+        # What stands above is all that a failed host's routes wait for.
+        self._observe_if_due()
+        self._tell()
+        self._close_cycle()
+        self._report(mailbox)
+        mailbox.wait(self._time_left())
+        if self._calls.longest_s() > CALL_LIMIT_S:
+            raise Ec2Error("EC2", "NoReturn", f"a call has not ended in {CALL_LIMIT_S:g} s")
 
     def _time_left(self) -> float:
         now_s = time.monotonic()
         deadlines = [self._observe_at_s, self._damping_end_s]
         if OBSERVE in self._calls.under_way:
             deadlines[0] = now_s + CALL_LIMIT_S
-        if (retry_s := self._retries.next_s()) is not None:
-            deadlines.append(retry_s)
+        if (next_s := self._applying.next_s()) is not None:
+            deadlines.append(next_s)
         if self._is_news:
             deadlines.append(self._reported_s + REPORT_GAP_S)
+        if self._is_view_news and DESCRIBE not in self._calls.under_way:
+            deadlines.append(self._view_report_s)
         return max(0.0, min(deadlines) - now_s)
 
     # What others say
@@ -126,18 +158,19 @@ class Reconciler(Worker):
         if spec_report is not None and spec_report.spec not in (None, self._spec):
             self._spec = spec_report.spec
             assert self._spec is not None  # noqa: S101
+            self._hosts = self._spec.hosts
             log.info("route spec in force", cidrs=len(self._spec.routes))
             for warning in self._spec.warnings:
                 log.warning(warning)
-            mailbox.post(HostList(self._spec.hosts))
-            self._damping.keep(self._spec.hosts)
-            self._must_plan = self._is_news = True
+            mailbox.post(HostList(self._hosts))
+            self._damping.keep(self._hosts)
+            self._must_plan = self._is_news = self._is_view_news = True
         health_reports = mailbox.take_all(HealthReport)
         for report in health_reports:
             self._reports[report.monitor] = report
         has_news = health_reports or spec_report or time.monotonic() >= self._damping_end_s
         if has_news and self._spec is not None:
-            self._judge(self._spec.hosts)
+            self._judge(self._hosts)
 
     def _judge(self, hosts: Sequence[str]) -> None:
         hold = reason_to_hold(self._reports[m] for m in self._monitors if m in self._reports)
@@ -167,12 +200,16 @@ class Reconciler(Worker):
         if time.monotonic() >= self._observe_at_s and OBSERVE not in self._calls.under_way:
             self._calls.start(OBSERVE, self._ec2.observe)
 
-    def _on_done(self, done: Done[Change | str]) -> None:
+    def _on_done(self, done: Done[Change | str], mailbox: Mailbox) -> None:
         if isinstance(done.what, Change):
             self._on_changed(done.what, done)
+        elif done.what == DESCRIBE:
+            self._view_report_s = done.ended_s + max(REPORT_GAP_S, REST * done.took_s)
+            mailbox.post(ViewReport(done.result))
         elif done.error is not None:
             self._on_unreadable(done.error)
         else:
+            self._rested_s = done.ended_s + done.took_s
             self._on_view(done.result, done.ended_s)
 
     def _on_unreadable(self, error: Ec2Error) -> None:
@@ -192,14 +229,17 @@ class Reconciler(Worker):
         for entry in self._recent:
             if any(entry["change"] is each.change for each in seen):
                 entry["times"]["seen"] = now_s
-        self._first_view_s = self._first_view_s or now_s
+        if self._first_view_s is None:
+            self._first_view_s = now_s
+            gc.freeze()  # what boto3 has made of EC2's API stays, and takes long to look through
+            gc.set_threshold(*COLLECT_AFTER)
         self._verify_tries = self._verify_tries + 1 if self._expectations.unseen() else 0
         delay_s = (
             VERIFY_AFTER_S * 2.0**self._verify_tries if self._verify_tries else self._recheck_s
         )
         self._observe_at_s = now_s + min(delay_s, self._recheck_s)
-        self._retries.view_is_fresh()
-        self._must_plan = self._is_news = True
+        self._applying.retries.view_is_fresh()
+        self._must_plan = self._is_news = self._is_view_news = True
 
     # Plan and guard
 
@@ -207,21 +247,18 @@ class Reconciler(Worker):
         self._must_plan = False
         reason = reason_to_wait(self._spec, self._view)
         if self._spec is None or self._view is None:
-            self._say(f"waiting: {reason}")
+            self._sentence = f"waiting: {reason}"
+            self._plan = Plan()
             return
         self._decided_s = time.monotonic()
-        view = changed(self._view, self._under_way())
+        view = changed(self._view, self._applying.under_way)
         proposed = self._planner.plan(self._spec, self._health, view)
         verdict = guard(proposed, view, self.values["delete_limit"], self._hold)
-        self._tell_problems(self._plan.problems, verdict.plan.problems)
-        for held in set(verdict.held) - set(self._held):
-            log.error("held back", reason=held)
         self._held, self._plan = verdict.held, verdict.plan
-        self._queue = deque(verdict.plan.changes)
-        planned = (*self._queue, *self._under_way())
-        self._retries.keep_only({change.key for change in planned})
+        self._applying.renew(verdict.plan.changes)
         self._cycle_open = self._is_news = True
-        self._say("; ".join((verdict.plan.sentence(), *verdict.held)))
+        said = (verdict.plan.sentence(), self._applying.sentence(), *verdict.held)
+        self._sentence = "; ".join(filter(None, said))
 
     def _choose(self, cidr: str, hosts: Sequence[str]) -> str:
         """At random, but the same again while the first answer is good: plans are made anew."""
@@ -229,11 +266,26 @@ class Reconciler(Worker):
             self._last_host[cidr] = random.choice(hosts)  # noqa: S311
         return self._last_host[cidr]
 
-    def _say(self, sentence: str) -> None:
-        log.log(20 if sentence != self._sentence else 10, "cycle", decided=sentence)
-        self._sentence = sentence
+    def _tell(self) -> None:
+        """Log what is new since the last time."""
+        for held in set(self._held) - set(self._told_held):
+            log.error("held back", reason=held)
+        if self._plan is not self._told_plan:
+            self._tell_problems(self._told_plan.problems, self._plan.problems)
+            is_news = self._sentence != self._told_sentence and not self._is_progress()
+            log.log(20 if is_news else 10, "cycle", decided=self._sentence)
+        self._told_plan, self._told_held = self._plan, self._held
+        self._told_sentence = self._sentence
+        log.flush()
+
+    def _is_progress(self) -> bool:
+        """Whether there is only less left of what was to be done before."""
+        left = {change.key for change in self._plan.changes}
+        return bool(left) and left < {change.key for change in self._told_plan.changes}
 
     def _tell_problems(self, before: Sequence[Problem], now: Sequence[Problem]) -> None:
+        if before == now:
+            return
         for problem in sorted(set(now) - set(before)):
             log.log(20 if problem.is_wait else 30, problem.text, cidr=problem.cidr)
         for problem in sorted(set(before) - set(now)):
@@ -241,33 +293,20 @@ class Reconciler(Worker):
 
     # Apply
 
-    def _under_way(self) -> list[Change]:
-        return [what for what in self._calls.under_way if isinstance(what, Change)]
-
-    def _apply(self) -> None:
-        if not self._queue:
-            return
-        busy = {change.key for change in self._under_way()}
-        left: deque[Change] = deque()
-        while self._queue and self._calls.has_room:
-            change = self._queue.popleft()
-            if change.key in busy:
-                left.append(change)
-            elif not self._retries.must_wait(change):
-                self._calls.start(change, partial(self._ec2.change, change))
-        self._queue.extendleft(reversed(left))
-
     def _on_changed(self, change: Change, done: Done[Change | str]) -> None:
         self._is_news = True
         if done.error is not None:
             self._on_refused(change, done.error, done.ended_s)
             return
-        if self._retries.succeeded(change.key):
+        self._is_view_news = True
+        if self._applying.retries.succeeded(change.key):
             log.info("accepted after all", change=str(change))
         assert self._view is not None  # noqa: S101
         self._view = changed(self._view, [change])
         self._expectations.accept(change, done.ended_s)
-        self._observe_at_s = min(self._observe_at_s, done.ended_s + VERIFY_AFTER_S)
+        # Reading a large VPC takes longer than that; nor is it done without a pause.
+        verify_s = max(done.ended_s + VERIFY_AFTER_S, self._rested_s)
+        self._observe_at_s = min(self._observe_at_s, verify_s)
         times_s = {"decided": self._decided_s, "accepted": done.ended_s}
         failed_s = self._health.failed_since.get(change.was_host or "")
         if failed_s is not None:
@@ -284,17 +323,29 @@ class Reconciler(Worker):
         )
 
     def _on_refused(self, change: Change, error: Ec2Error, now_s: float) -> None:
+        if error.code in THROTTLE_CODES:
+            self._on_throttled(change, now_s)
+            return
+        retries = self._applying.retries
         is_stale = error.code in STALE_VIEW_CODES
-        if self._retries.failed(change, str(error), is_stale, now_s):
+        if retries.failed(change, str(error), is_stale, now_s):
             log.error("EC2 refused a change", change=str(change), reason=str(error))
         if is_stale:
-            self._observe_at_s = min(self._observe_at_s, now_s + self._retries.pause_s(change.key))
+            self._observe_at_s = min(self._observe_at_s, now_s + retries.pause_s(change.key))
+
+    def _on_throttled(self, change: Change, now_s: float) -> None:
+        if not self._pace.is_throttled:
+            log.warning("EC2 throttles", calls_per_s=self._pace.rate, left=self._applying.pending)
+        self._pace.refused(change, now_s)
+        self._must_plan = True  # for its route, too, from what is known by now
 
     # Report
 
     def _close_cycle(self) -> None:
-        if not self._cycle_open or self._queue or self._under_way():
+        if not self._cycle_open or not self._applying.is_idle:
             return
+        if not self._cycles and self._is_view_news:
+            return  # who is told that all is done may want to see it
         waits = any(problem.is_wait for problem in self._plan.problems)
         now_s = time.monotonic()
         if waits and now_s - (self._first_view_s or now_s) < FIRST_JUDGEMENT_S:
@@ -308,21 +359,28 @@ class Reconciler(Worker):
         if self._has_flapped:
             self._has_flapped = False
             mailbox.post(self._damping.report())
+        self._describe_if_due(now_s)
         if not self._is_news or now_s - self._reported_s < REPORT_GAP_S:
             return
         self._is_news, self._reported_s = False, now_s
-        spec, view = self._spec, self._view
-        refused = "; ".join(sorted(set(self._retries.reasons)))
-        problems = (*self._held, *(str(problem) for problem in self._plan.problems))
+        refused = "; ".join(sorted(set(self._applying.retries.reasons)))
         mailbox.post(
             RoutingReport(
                 self._sentence,
                 self._cycles,
                 self._unread.reason or refused or None,
-                problems,
-                spec,
-                describe.routes(spec, view) if spec and view else {},
-                describe.vpc(view, self._ec2.region) if view else {},
+                (*self._held, *(str(problem) for problem in self._plan.problems)),
                 tuple(describe.change(each["change"], each["times"]) for each in self._recent),
+                self._applying.pending,
+                self._applying.expected_s(),
             )
         )
+
+    def _describe_if_due(self, now_s: float) -> None:
+        """Write down what was read for the API, in a thread, as that may take long."""
+        is_due = self._is_view_news and now_s >= self._view_report_s
+        if self._view is None or not is_due or DESCRIBE in self._calls.under_way:
+            return
+        self._is_view_news = False
+        body = partial(describe.body, self._spec, self._view, self._ec2.region)
+        self._calls.start(DESCRIBE, body)

@@ -5,14 +5,17 @@ arrived. A token bucket for each mutating action and a time that every change ta
 """
 
 import contextlib
-import re
+import gc
+import json
+import multiprocessing
+import sys
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl
 
 from tests.aws.faults import Bucket
@@ -37,44 +40,55 @@ SUBNETS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A call: when its first line had been read and when it was answered, monotonic."""
 
     action: str
-    params: dict[str, str]
+    table: str
+    cidr: str
+    interface: str
     arrived_s: float
     answered_s: float
     is_accepted: bool
 
 
-@dataclass
-class InstantEc2:
-    """The state; calls are answered one at a time, but for the waiting."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How it behaves: `bucket` is the size of each action's and what it gets a second."""
 
-    world: World
-    has_routes: bool = True
+    without: int = 0
+    """So many CIDRs are missing in every table."""
     change_s: float = 0.0
     bucket: tuple[float, float] | None = None
-    calls: list[Call] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
+
+class _State:
+    """In the server's process."""
+
+    def __init__(self, world: World, manner: Manner) -> None:
         self._lock = threading.Lock()
+        self._manner = manner
         self._buckets: dict[str, Bucket] = {}
-        targets = self.world.targets if self.has_routes else {}
-        self.tables = {name: dict(targets) for name in self.world.table_ids}
-        self._rendered: dict[str, str] = {}
+        targets = dict(list(world.targets.items())[manner.without :])
+        self._items = {
+            name: {cidr: _item(cidr, target) for cidr, target in targets.items()}
+            for name in world.table_ids
+        }
+        self._interfaces = [
+            INTERFACE.format(eni, SUBNET, VPC, ZONE, host, eni[4:])
+            for host, eni in world.interfaces.items()
+        ]
+        self.calls: list[Call] = []
 
     def answer(self, action: str, params: dict[str, str]) -> tuple[int, str]:
+        """The HTTP status, and what is inside the answer or the error's code."""
         if action == "DescribeSubnets":
             return 200, SUBNETS
         size = int(params.get("MaxResults", 1000))
         start = int(params.get("NextToken", 0))
         if action == "DescribeRouteTables":
-            named = [value for name, value in params.items() if name.startswith("RouteTableId")]
-            names = named or list(self.tables)
-            with self._lock:
-                items = "".join(self._table(name) for name in names[start : start + size])
+            names = list(self._items)
+            items = "".join(self._table(name) for name in names[start : start + size])
             return 200, _page("routeTableSet", items, start + size, len(names))
         if action == "DescribeNetworkInterfaces":
             items = "".join(self._interfaces[start : start + size])
@@ -82,55 +96,34 @@ class InstantEc2:
         return self._change(action, params)
 
     def _change(self, action: str, params: dict[str, str]) -> tuple[int, str]:
-        with self._lock:
-            if self.bucket is not None:
-                bucket = self._buckets.setdefault(action, Bucket(*self.bucket))
+        if self._manner.bucket is not None:
+            with self._lock:
+                bucket = self._buckets.setdefault(action, Bucket(*self._manner.bucket))
                 if not bucket.take():
                     return 503, "RequestLimitExceeded"
-        time.sleep(self.change_s)
+        time.sleep(self._manner.change_s)
+        cidr = params["DestinationCidrBlock"]
         with self._lock:
-            routes = self.tables[params["RouteTableId"]]
-            self._rendered.pop(params["RouteTableId"], None)
-            cidr = params["DestinationCidrBlock"]
-            if action == "ReplaceRoute" and cidr not in routes:
+            items = self._items[params["RouteTableId"]]
+            if action == "ReplaceRoute" and cidr not in items:
                 return 400, "InvalidRoute.NotFound"
             if action == "DeleteRoute":
-                del routes[cidr]
+                del items[cidr]
             else:
-                routes[cidr] = params["NetworkInterfaceId"]
+                items[cidr] = _item(cidr, params["NetworkInterfaceId"])
         return 200, "<return>true</return>"
 
     def _table(self, name: str) -> str:
-        if name not in self._rendered:
-            routes = "".join(ITEM.format(cidr, t, t[4:]) for cidr, t in self.tables[name].items())
-            self._rendered[name] = (
-                f"<item><routeTableId>{name}</routeTableId><vpcId>{VPC}</vpcId>"
-                f"<routeSet>{routes}</routeSet><associationSet/></item>"
-            )
-        return self._rendered[name]
-
-    @cached_property
-    def _interfaces(self) -> list[str]:
-        return [
-            INTERFACE.format(eni, SUBNET, VPC, ZONE, host, eni[4:])
-            for host, eni in self.world.interfaces.items()
-        ]
-
-    def restore(self) -> None:
-        """All routes as they were at first."""
         with self._lock:
-            for name in self.tables:
-                self.tables[name] = dict(self.world.targets)
-            self._rendered.clear()
+            routes = "".join(self._items[name].values())
+        return (
+            f"<item><routeTableId>{name}</routeTableId><vpcId>{VPC}</vpcId>"
+            f"<routeSet>{routes}</routeSet><associationSet/></item>"
+        )
 
-    def actions_since(self, since_s: float) -> list[str]:
-        return [call.action for call in list(self.calls) if call.arrived_s >= since_s]
 
-    def changes_since(self, since_s: float) -> list[Call]:
-        """The accepted ones, by their arrival."""
-        found = [call for call in list(self.calls) if call.arrived_s >= since_s]
-        changes = [c for c in found if not c.action.startswith("Describe") and c.is_accepted]
-        return sorted(changes, key=lambda call: call.arrived_s)
+def _item(cidr: str, target: str) -> str:
+    return ITEM.format(cidr, target, target[4:])
 
 
 def _page(tag: str, items: str, end: int, count: int) -> str:
@@ -142,23 +135,39 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
-    ec2: InstantEc2
+    state: _State
 
     def parse_request(self) -> bool:
         self._arrived_s = time.monotonic()
         return super().parse_request()
 
     def do_POST(self) -> None:
+        """A call to AWS."""
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         params = dict(parse_qsl(body))
         action = params.pop("Action")
-        status, content = self.ec2.answer(action, params)
+        status, content = self.state.answer(action, params)
         if status == 200:
             text = f'<{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
             text += f"{content}</{action}Response>"
         else:
             text = f"<Response><Errors><Error><Code>{content}</Code><Message>no</Message></Error>"
             text += "</Errors><RequestID>0</RequestID></Response>"
+        self._send(status, text)
+        table, cidr, interface = (
+            params.get(name, "")
+            for name in ("RouteTableId", "DestinationCidrBlock", "NetworkInterfaceId")
+        )
+        is_accepted, now_s = status == 200, time.monotonic()
+        self.state.calls.append(
+            Call(action, table, cidr, interface, self._arrived_s, now_s, is_accepted)
+        )
+
+    def do_GET(self) -> None:
+        """The calls from a number on."""
+        self._send(200, json.dumps(self.state.calls[int(self.path[1:]) :]))
+
+    def _send(self, status: int, text: str) -> None:
         data = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/xml")
@@ -166,30 +175,73 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
         self.wfile.flush()
-        call = Call(action, params, self._arrived_s, time.monotonic(), status == 200)
-        self.ec2.calls.append(call)
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
 
 
-@contextlib.contextmanager
-def serving(ec2: InstantEc2) -> Iterator[dict[str, str]]:
-    """Serve on loopback; yields the environment that makes boto3 use it."""
-    handler = type("_Bound", (_Handler,), {"ec2": ec2})
+def _serve(world: World, manner: Manner, tell: Connection) -> None:
+    sys.setswitchinterval(0.0005)  # the next call's arrival is noted while one is answered
+    handler = type("_Bound", (_Handler,), {"state": _State(world, manner)})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
+    gc.freeze()
+    tell.send(server.server_port)
+    server.serve_forever()
+
+
+class InstantEc2:
+    """The server in a process of its own; a context manager that starts and ends it."""
+
+    def __init__(self, world: World, manner: Manner | None = None) -> None:
+        self.world = world
+        self._manner = manner or Manner()
+        self._calls: list[Call] = []
+
+    def __enter__(self) -> Self:
+        context = multiprocessing.get_context("spawn")
+        here, there = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(self.world, self._manner, there), daemon=True
+        )
+        self._process.start()
+        self._port: int = here.recv()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.join()
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What makes boto3 use it."""
+        return {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self._port}",
             "AWS_ACCESS_KEY_ID": "testing",
             "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_DEFAULT_REGION": re.sub("[a-z]$", "", ZONE),
+            "AWS_DEFAULT_REGION": ZONE[:-1],
             "AWS_EC2_METADATA_DISABLED": "true",
             "NO_PROXY": "*",
             "no_proxy": "*",
         }
-    finally:
-        server.shutdown()
-        server.server_close()
+
+    def calls(self) -> list[Call]:
+        """All calls so far, in the order they were answered."""
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
+        with contextlib.closing(connection):
+            connection.request("GET", f"/{len(self._calls)}")
+            self._calls += [Call(*each) for each in json.load(connection.getresponse())]
+        return self._calls
+
+    def changes_since(self, since_s: float) -> list[Call]:
+        """The accepted ones that arrived since then, by their arrival."""
+        return sorted(
+            (
+                call
+                for call in reversed(self.calls())
+                if call.arrived_s >= since_s
+                and call.is_accepted
+                and not call.action.startswith("Describe")
+            ),
+            key=lambda call: call.arrived_s,
+        )

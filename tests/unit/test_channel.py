@@ -25,6 +25,7 @@ from vpcrouter.messages import (
     RoutingReport,
     SettingsReport,
     SpecReport,
+    ViewReport,
     WorkersReport,
     WorkerStatus,
 )
@@ -87,7 +88,8 @@ MESSAGES = [
     SpecReport(RouteSpec({"10.1.0.0/16": ("10.0.0.1",)}, ("a warning",))),
     HostList(("10.0.0.1", "10.0.0.2")),
     HealthReport("tcp", frozenset({"a"}), frozenset(), frozenset({"b"}), {"b": 1.5}),
-    RoutingReport("nothing to do", 1, routes={"a": {"b": [1, 2.5, True]}}),
+    RoutingReport("nothing to do", 1, recent=({"a": {"b": [1, 2.5, True]}},)),
+    ViewReport(b'{"routes": {}}'),
     WorkersReport((WorkerStatus("tcp", "monitor", "RUNNING", 1, 1, 0.5, {}),)),
     SettingsReport(None, ("port: must be a whole number",)),
     SettingsReport(Settings({"port": 1}, None, (PluginRef("tcp", "workers.tcp:Tcp"),), {})),

@@ -86,6 +86,8 @@ PROMISED = [
     ("", GENERAL, "isolation_share", "0.7", 0.7, 0.5),
     ("", GENERAL, "flap_count", "0", 0, 5),
     ("", GENERAL, "flap_window_s", "90", 90.0, 600.0),
+    ("", GENERAL, "ec2_burst", "200", 200, 50),
+    ("", GENERAL, "ec2_rate", "20", 20, 5),
     ("", GENERAL, "silence_limit", "10", 10.0, 20.0),
     ("", GENERAL, "memory_limit", "512", 512, 1024),
     ("", GENERAL, "state_dir", "/tmp/state", "/tmp/state", ...),  # noqa: S108

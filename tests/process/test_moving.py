@@ -1,0 +1,119 @@
+"""Moving routes when that takes long, or when the cached view turns out to be stale."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.aws.client import Call, EmbeddedEc2, Network
+from tests.process.conftest import HOSTS, StartDaemon
+from tests.process.daemon import Daemon, Hosts
+from tests.process.test_routing import wait_target
+from tests.waiting import wait_until
+
+CIDRS = [f"10.{number}.0.0/16" for number in range(60, 68)]
+MOVED = ("ReplaceRoute", "CreateRoute")
+
+pytestmark = pytest.mark.usefixtures("hosts")
+
+
+@pytest.fixture
+def many(spec_file: Path, start_daemon: StartDaemon, ec2: EmbeddedEc2, net: Network) -> Daemon:
+    """A daemon at rest, with all of `CIDRS` on the first host; the others may take over.
+
+    EC2 is read only after changes and trouble.
+    """
+    spec_file.write_text(json.dumps(dict.fromkeys(CIDRS, HOSTS)))
+    for cidr in CIDRS:
+        for table in net.table_ids:
+            net.create_route(table, cidr, HOSTS[0])
+    daemon = start_daemon("--route_recheck_interval", "600")
+    daemon.wait_healthy()
+    assert not [call for call in ec2.calls() if call.action == "ReplaceRoute"]
+    return daemon
+
+
+def since(ec2: EmbeddedEc2, seq: int, *actions: str) -> list[Call]:
+    return [call for call in ec2.calls(seq) if call.action in actions]
+
+
+def test_under_a_token_bucket_every_route_moves_and_few_calls_are_refused(
+    ec2: EmbeddedEc2, net: Network, hosts: Hosts, many: Daemon
+) -> None:
+    ec2.settings(bucket={"capacity": 4, "per_s": 5})
+    mark = ec2.calls()[-1].seq
+    hosts.kill(HOSTS[0])
+    many.wait_log("EC2 throttles")
+    wait_until(lambda: many.json("/route_info")["pending"]["changes"], 10, many.log)
+    for cidr in CIDRS:
+        wait_target(net, set(HOSTS[1:]), cidr)
+    calls = since(ec2, mark, "ReplaceRoute")
+    refused = [call for call in calls if call.error_code == "RequestLimitExceeded"]
+    assert len(calls) - len(refused) == len(CIDRS) * len(net.table_ids)
+    assert len(refused) <= 16 + 4, "as many as may be under way, and then one now and again"
+    many.wait_healthy()
+    assert "refused a change" not in many.log()
+    assert many.log().count("EC2 throttles") == 1
+    wait_until(lambda: not many.json("/route_info")["pending"]["changes"], 10, many.log)
+
+
+def test_what_is_learned_while_routes_move_counts_for_those_that_have_not_moved(
+    ec2: EmbeddedEc2, net: Network, hosts: Hosts, many: Daemon
+) -> None:
+    ec2.settings(bucket={"capacity": 2, "per_s": 3})
+    mark = ec2.calls()[-1].seq
+    hosts.kill(HOSTS[0])
+    wait_until(lambda: since(ec2, mark, "ReplaceRoute"), 10, many.log)
+    second, third = HOSTS[1:]
+    hosts.kill(second)
+    wait_until(lambda: second in many.json("/ips")["failed_ips"], 10, many.log)
+    known = ec2.calls()[-1].seq
+    for cidr in CIDRS:
+        wait_target(net, {third}, cidr)
+    targets = [call.params["NetworkInterfaceId"] for call in since(ec2, known, "ReplaceRoute")]
+    assert targets
+    # What was under way then may still have gone there.
+    assert set(targets[16:]) <= {net.eni_of[third]}
+
+
+def test_an_interface_that_is_gone_costs_one_look_and_a_second_try(
+    ec2: EmbeddedEc2, net: Network, hosts: Hosts, many: Daemon
+) -> None:
+    second, third = HOSTS[1:]
+    net.delete_interface(second)  # whose listener, here, still answers
+    mark = ec2.calls()[-1].seq
+    hosts.kill(HOSTS[0])
+    for cidr in CIDRS:
+        wait_target(net, {third}, cidr)
+    calls = since(ec2, mark, "DescribeNetworkInterfaces", "ReplaceRoute")
+    refused = [call for call in calls if call.error_code]
+    assert refused, "none of eight choices between two hosts was the one that is gone"
+    assert {call.error_code for call in refused} == {"InvalidNetworkInterfaceID.NotFound"}
+    routes = [(c.params["RouteTableId"], c.params["DestinationCidrBlock"]) for c in refused]
+    assert len(routes) == len(set(routes)), "the second try goes elsewhere"
+    first_again = next(
+        call.seq
+        for call in calls
+        if not call.error_code
+        and call.action == "ReplaceRoute"
+        and (call.params["RouteTableId"], call.params["DestinationCidrBlock"]) in routes
+    )
+    looks = [c for c in calls if c.action.startswith("Desc") and c.seq < first_again]
+    assert len(looks) == 1
+
+
+def test_a_route_that_is_gone_costs_one_look_and_a_second_try(
+    ec2: EmbeddedEc2, net: Network, hosts: Hosts, many: Daemon
+) -> None:
+    net.delete_route(net.table_ids[0], CIDRS[0])
+    mark = ec2.calls()[-1].seq
+    hosts.kill(HOSTS[0])
+    for cidr in CIDRS:
+        wait_target(net, set(HOSTS[1:]), cidr)
+    of_it = [
+        (call.action, bool(call.error_code))
+        for call in since(ec2, mark, *MOVED)
+        if (call.params["RouteTableId"], call.params["DestinationCidrBlock"])
+        == (net.table_ids[0], CIDRS[0])
+    ]
+    assert of_it == [("ReplaceRoute", True), ("CreateRoute", False)]
