@@ -45,13 +45,14 @@ class Applying:
         self._queue = deque(changes)
         self.retries.keep_only({change.key for change in (*self._queue, *self.under_way)})
 
-    def start(self) -> None:
-        """Start what may be started now."""
+    def start(self) -> bool:
+        """Start what may be started now; whether there was anything."""
         if not self._queue:
-            return
+            return False
         now_s = time.monotonic()
         busy = {change.key for change in self.under_way}
         left: deque[Change] = deque()
+        has_started = False
         while self._queue and self._calls.has_room:
             change = self._queue.popleft()
             if self.retries.must_wait(change):
@@ -61,7 +62,9 @@ class Applying:
                 continue
             self.pace.started(change, now_s)
             self._calls.start(change, partial(self._make, change))
+            has_started = True
         self._queue.extendleft(reversed(left))
+        return has_started
 
     def next_s(self) -> float | None:
         """When there is something to start, or to plan anew, without anything else happening."""

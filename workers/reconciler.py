@@ -53,6 +53,7 @@ REPORT_GAP_S = 0.1
 REST = 10
 """What was read is written down for the API at most one part in so many of the time."""
 SWITCH_S = 0.0005
+SENDING_S = 0.003
 STACK_BYTES = 1024 * 1024
 COLLECT_AFTER = (100_000, 50, 100)
 """Collecting garbage while a large VPC was parsed kept failovers waiting for up to 0.25 s."""
@@ -126,8 +127,9 @@ class Reconciler(Worker):
             self._on_done(done, mailbox)
         if self._applying.retries.release(time.monotonic()) or self._must_plan:
             self._decide()
-        self._applying.start()
-        # What stands above is all that a failed host's routes wait for.
+        if self._applying.start():
+            # Only one thread at a time runs Python: for a moment, those with requests to send.
+            mailbox.wait(SENDING_S)
         self._observe_if_due()
         self._tell()
         self._close_cycle()

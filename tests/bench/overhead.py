@@ -24,6 +24,12 @@ from vpcrouter.planner import Planner
 ROOT = Path(__file__).parents[2]
 SMALL = World(3, 3, 6)
 LARGE = World(1_000, 50, 2_000)
+MOVES = (1, 50, 250, 1_000)
+BUCKET = (50.0, 5.0)
+CHANGE_S = 0.18
+"""What EC2 takes for a change: 0.16 to 0.22 s in published logs."""
+OFTEN_S, AT_REST_S = (0.3, 1.3), (3.5, 4.5)
+"""Between failovers: changes of a large VPC are still being read back, or have been."""
 LIMIT_S = 60.0
 PAUSE_S = 0.05
 Figures = dict[str, Any]
@@ -34,8 +40,14 @@ def measure(runs: int) -> dict[str, Figures]:
     return {
         "plan": planning(),
         "transition_small": transitions(SMALL, runs),
-        "transition_large": transitions(LARGE, runs),
+        "transition_large": transitions(LARGE, runs, pause_s=AT_REST_S),
+        "transition_large_while_reading": transitions(LARGE, runs),
         "start_large": start(LARGE),
+        "moves": {
+            f"{count}, {name}": moves(count, bucket)
+            for count in MOVES
+            for name, bucket in (("unthrottled", None), ("bucket of 50 + 5/s", BUCKET))
+        },
     }
 
 
@@ -117,7 +129,7 @@ def is_ready(daemon: Daemon) -> bool:
     return daemon.ask("/health")[0] == 200
 
 
-def transitions(world: World, runs: int) -> Figures:
+def transitions(world: World, runs: int, pause_s: tuple[float, float] = OFTEN_S) -> Figures:
     """From a host's failure, as its monitor judges it, to the arrival of the first request.
 
     And until the last request of the host's one CIDR arrived. The EC2 answers at once; changes
@@ -131,7 +143,7 @@ def transitions(world: World, runs: int) -> Figures:
         host_of = {eni: host for host, eni in world.interfaces.items()}
         used = {cidr: hosts[0] for cidr, hosts in world.routes.items()}
         for _ in range(runs):
-            time.sleep(random.uniform(0.3, 1.3))  # noqa: S311
+            time.sleep(random.uniform(*pause_s))  # noqa: S311
             victim = random.choice(list(used.values()))  # noqa: S311
             count = sum(host == victim for host in used.values())
             told_s = our.tell([victim])
@@ -157,6 +169,27 @@ def start(world: World) -> Figures:
             "start_to_first_describe": round(asked_s - started_s, 4),
             "first_describe_to_last_answer": round(answered_s - asked_s, 4),
             "last_answer_to_first_request": round(calls[0].arrived_s - answered_s, 4),
+        }
+
+
+def moves(count: int, bucket: tuple[float, float] | None) -> Figures:
+    """From the failure of the one host that carries so many routes until the last is moved.
+
+    Every change takes EC2 `CHANGE_S`; `bound` is what the bucket allows at best.
+    """
+    world = World(count, 1, 2)
+    bound_s = max(0.0, count - bucket[0]) / bucket[1] if bucket else 0.0
+    ec2 = InstantEc2(world, Manner(change_s=CHANGE_S, bucket=bucket))
+    with rig(ec2) as our:
+        our.wait(lambda: is_ready(our.daemon), "ready")
+        time.sleep(AT_REST_S[0])
+        told_s = our.tell([world.addresses[0]])
+        calls = our.moved(told_s, count, LIMIT_S + 1.5 * bound_s)
+        tried = [c for c in ec2.calls() if c.action == "ReplaceRoute" and c.arrived_s >= told_s]
+        return {
+            "seconds": round(max(call.answered_s for call in calls) - told_s, 3),
+            "bound": bound_s,
+            "refused_calls": sum(not call.is_accepted for call in tried),
         }
 
 
