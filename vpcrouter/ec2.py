@@ -68,8 +68,7 @@ class Ec2:
             raise Ec2Error(
                 "DescribeRouteTables", "NoRouteTables", f"is {self.vpc} in {self.region}?"
             )
-        # By the other client, so that it has a connection when a route is to be changed.
-        subnets = self._describe(self._writes, "subnets", "Subnets", _subnet)
+        subnets = self._subnets()
         interfaces = self._describe(
             self._reads, "network_interfaces", "NetworkInterfaces", _interface
         )
@@ -82,6 +81,14 @@ class Ec2:
             {interface.id: interface for interface in interfaces},
             {subnet.id: subnet for subnet in subnets},
         )
+
+    def _subnets(self) -> list[Subnet]:
+        """Read by the client that never retries, if it can: it then has a connection at hand
+        when a route is to be changed."""
+        try:
+            return self._describe(self._writes, "subnets", "Subnets", _subnet)
+        except Ec2Error:
+            return self._describe(self._reads, "subnets", "Subnets", _subnet)
 
     def change(self, change: Change) -> None:
         """Make one change. It is done when this returns, though reads may not show it yet."""

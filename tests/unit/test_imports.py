@@ -23,7 +23,7 @@ PURE = frozenset(
             "retry",
             "lifecycle",
         ),
-        *("instance_events", "instance_health", "isolation", "nodes"),
+        *("instance_events", "instance_health", "isolation", "nodes", "pace"),
     }
 )
 IMPURE = frozenset(
