@@ -103,7 +103,8 @@ class SocketProber(ABC, Generic[P]):
             self.trouble = f"{room} connections are pending, as many as may be"
             return False
         try:
-            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0)
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0)
         except OSError as error:
             self.trouble = error.strerror or str(error)
             return False

@@ -61,7 +61,8 @@ class CheckUrl:
         return cls(is_tls, port or (443 if is_tls else 80), path)
 
     def authority(self, name: str) -> str:
-        """What the Host header says of a server of that name."""
+        """What the Host header says of a server of that name or address (RFC 3986, 3.2.2)."""
+        name = f"[{name}]" if ":" in name else name
         return name if self.port == (443 if self.is_tls else 80) else f"{name}:{self.port}"
 
 

@@ -1,4 +1,4 @@
-"""Many packets with one system call: `sendmmsg` and `recvmmsg` of a raw IPv4 socket.
+"""Many packets with one system call: `sendmmsg` and `recvmmsg` of a raw socket.
 
 The message headers point into plain buffers with a slot for each packet, so packets are
 written and read in bulk and no header is touched again. Only where pointers have 64 bits.
@@ -44,18 +44,25 @@ def is_available() -> bool:
 
 
 class _Slots:
-    """A buffer of `BATCH` slots and the headers that point into it."""
+    """A buffer of `BATCH` slots and the headers that point into it.
 
-    def __init__(self, slot_bytes: int) -> None:
+    A slot has `name_bytes` for the packet's source address, if any are wanted, and the packet.
+    """
+
+    def __init__(self, slot_bytes: int, name_bytes: int = 0) -> None:
         self.data = bytearray(slot_bytes * BATCH)
         self.slot_bytes = slot_bytes
         self._vectors = (_IoVec * BATCH)()
         self.headers = (_MMsgHdr * BATCH)()
         self._base = address_of(self.data)
         for index in range(BATCH):
-            self._vectors[index].base = self._base + index * slot_bytes
-            self._vectors[index].size = slot_bytes
+            slot = self._base + index * slot_bytes
+            self._vectors[index].base = slot + name_bytes
+            self._vectors[index].size = slot_bytes - name_bytes
             header = self.headers[index].header
+            if name_bytes:
+                header.name = slot
+                header.name_size = name_bytes
             header.iov = ctypes.addressof(self._vectors[index])
             header.iov_count = 1
 
@@ -66,19 +73,18 @@ def address_of(buffer: bytearray) -> int:
 
 
 class Sender:
-    """Sends packets of one size to many addresses (16-byte `sockaddr_in`s)."""
+    """Sends packets of one size to many addresses (`sockaddr`s of one size)."""
 
-    ADDRESS_BYTES = 16
-
-    def __init__(self, fd: int, packet_bytes: int) -> None:
+    def __init__(self, fd: int, packet_bytes: int, address_bytes: int) -> None:
         self._fd = fd
+        self._address_bytes = address_bytes
         self._slots = _Slots(packet_bytes)
-        self._addresses = bytearray(self.ADDRESS_BYTES * BATCH)
+        self._addresses = bytearray(address_bytes * BATCH)
         base = address_of(self._addresses)
         for index in range(BATCH):
             header = self._slots.headers[index].header
-            header.name = base + index * self.ADDRESS_BYTES
-            header.name_size = self.ADDRESS_BYTES
+            header.name = base + index * address_bytes
+            header.name_size = address_bytes
         self._at = ctypes.addressof(self._slots.headers)
         self._step = ctypes.sizeof(_MMsgHdr)
         self._call = ctypes.CDLL(None, use_errno=True).sendmmsg
@@ -88,7 +94,7 @@ class Sender:
         """Send up to `BATCH` packets; return the index and errno of each not sent."""
         count = len(packets)
         self._slots.data[: count * self._slots.slot_bytes] = b"".join(packets)
-        self._addresses[: count * self.ADDRESS_BYTES] = b"".join(addresses)
+        self._addresses[: count * self._address_bytes] = b"".join(addresses)
         unsent: list[tuple[int, int]] = []
         index = 0
         while index < count:
@@ -107,9 +113,9 @@ class Sender:
 class Receiver:
     """Reads packets and the ancillary data that came with each."""
 
-    def __init__(self, fd: int, slot_bytes: int) -> None:
+    def __init__(self, fd: int, slot_bytes: int, name_bytes: int = 0) -> None:
         self._fd = fd
-        self._slots = _Slots(slot_bytes)
+        self._slots = _Slots(slot_bytes, name_bytes)
         self._control = bytearray(CONTROL_BYTES * BATCH)
         base = address_of(self._control)
         for index in range(BATCH):

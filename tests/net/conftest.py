@@ -12,10 +12,16 @@ from pyroute2 import IPRoute, NetlinkError, netns
 ROUTER = "10.77.0.1"
 HOSTS_SIDE = "10.77.0.2"
 PREFIX = 20
+ROUTER_6 = "fd77::1"
+HOSTS_SIDE_6 = "fd77::2"
+PREFIX_6 = 64
+NO_DAD = 0x02
+"""An IPv6 address is of use at once (linux/if_addr.h)."""
 
 
 class Net:
-    """The link is 10.77.0.0/20; behind the hosts' end lies 198.18.0.0/15."""
+    """The link is 10.77.0.0/20 and fd77::/64; behind the hosts' end lie 198.18.0.0/15 and
+    fd18::/64."""
 
     def __init__(self) -> None:
         tag = uuid.uuid4().hex[:8]
@@ -36,8 +42,11 @@ class Net:
                     ip.link("set", index=ip.link_lookup(ifname=each)[0], state="up")
                 index = ip.link_lookup(ifname=name)[0]
                 ip.addr("add", index=index, address=address, prefixlen=PREFIX)
+        self.address("add", HOSTS_SIDE_6)
         self.add_gateway()
+        self.add_gateway_6()
         self._any_ip("add")
+        self._any_ip_6()
 
     def remove(self) -> None:
         for name in (self.near, self.far):
@@ -47,6 +56,18 @@ class Net:
     def add_gateway(self) -> None:
         with IPRoute(netns=self.near) as near:
             near.route("add", dst="198.18.0.0/15", gateway=HOSTS_SIDE)
+
+    def add_gateway_6(self) -> None:
+        """The way to the hosts over IPv6, which a link that went down has forgotten."""
+        with IPRoute(netns=self.near) as near:
+            index = near.link_lookup(ifname="v0")[0]
+            near.addr("add", index=index, address=ROUTER_6, prefixlen=PREFIX_6, ifa_flags=NO_DAD)
+            near.route("add", dst="fd18::/64", gateway=HOSTS_SIDE_6)
+
+    def _any_ip_6(self) -> None:
+        with IPRoute(netns=self.far) as far:
+            lo = far.link_lookup(ifname="lo")[0]
+            far.route("add", dst="fd18::/64", oif=lo, type="local", table=255)
 
     def _any_ip(self, command: str) -> None:
         """Let the hosts' side answer for all of 198.18.0.0/15, or no longer."""
@@ -68,7 +89,8 @@ class Net:
         with IPRoute(netns=self.far) as far:
             index = far.link_lookup(ifname="v1")[0]
             for address in addresses:
-                far.addr(command, index=index, address=address, prefixlen=PREFIX)
+                prefix, flags = (PREFIX_6, NO_DAD) if ":" in address else (PREFIX, 0)
+                far.addr(command, index=index, address=address, prefixlen=prefix, ifa_flags=flags)
 
     def uplink(self, state: str) -> None:
         """Set the monitor's own end of the link `up` or `down`."""
@@ -96,10 +118,10 @@ class Net:
         finally:
             netns.popns()
 
-    def be_silent(self, silent: bool) -> None:
-        """Let all hosts drop echo requests."""
+    def be_silent(self, silent: bool, over: str = "ipv4/icmp_") -> None:
+        """Let all hosts drop echo requests, over IPv4 or `ipv6/icmp/`."""
         with self.inside_far():
-            Path("/proc/sys/net/ipv4/icmp_echo_ignore_all").write_text(str(int(silent)))
+            Path(f"/proc/sys/net/{over}echo_ignore_all").write_text(str(int(silent)))
 
     def echoes(self) -> tuple[int, int]:
         """How many echo requests the hosts' side got, and how many replies it gave."""

@@ -1,6 +1,8 @@
 """The icmpecho monitor against real kernels' echo replies."""
 
+import errno
 import signal
+import socket
 import statistics
 import time
 from typing import Any
@@ -8,13 +10,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.net.conftest import HOSTS_SIDE, Net
+from tests.net.conftest import HOSTS_SIDE, HOSTS_SIDE_6, Net
 from tests.net.monitor import MonitorProcess
 from tests.waiting import wait_until
-from vpcrouter import probing_icmp
+from vpcrouter import probing_sockets
 from vpcrouter.errors import EX_CONFIG
 from vpcrouter.messages import HealthReport
-from vpcrouter.probing_icmp import EchoProber
+from vpcrouter.probing_icmp import EchoLine, EchoProber
+from vpcrouter.probing_packets import EchoCodec, version_of
 
 START_S = 15.0
 QUICK = {"icmp_check_interval": 0.3, "icmp_check_timeout": 0.2}
@@ -28,6 +31,10 @@ def icmp(net: Net, **options: Any) -> MonitorProcess:
 
 def any_ip(count: int) -> tuple[str, ...]:
     return tuple(f"198.18.{i >> 8}.{i & 255}" for i in range(1, count + 1))
+
+
+def any_ip_6(count: int) -> tuple[str, ...]:
+    return tuple(f"fd18::{i:x}" for i in range(1, count + 1))
 
 
 def test_an_address_taken_away_fails_and_comes_back_after_the_hold(net: Net) -> None:
@@ -53,6 +60,22 @@ def test_hosts_that_drop_packets_fail(net: Net) -> None:
         monitor.expect("healthy", lambda r: len(r.healthy) == 10, START_S)
         net.be_silent(True)
         monitor.expect("failed", lambda r: r.failed == set(any_ip(10)), 5.0)
+
+
+def test_ipv6_hosts_beside_others(net: Net) -> None:
+    hosts, others = {*any_ip_6(200), HOSTS_SIDE_6}, set(any_ip(50))
+    with icmp(net) as monitor:
+        monitor.use(*hosts, *others, "fd77::99")
+        monitor.expect(
+            "judged",
+            lambda r: r.healthy == hosts | others and r.failed == {"fd77::99"},
+            START_S,
+        )
+        net.be_silent(True, over="ipv6/icmp/")
+        monitor.expect("failed", lambda r: r.failed == hosts | {"fd77::99"}, 5.0)
+        net.be_silent(False, over="ipv6/icmp/")
+        monitor.expect("back", lambda r: hosts <= r.healthy, HOLD_S + 10.0)
+        assert not monitor.ever_unhealthy(frozenset(others))
 
 
 def test_hosts_that_never_answered_fail_too(net: Net) -> None:
@@ -165,9 +188,13 @@ def test_without_the_right_to_a_raw_socket_it_is_a_matter_of_settings(
 
 
 @pytest.mark.parametrize("fast", [False, True])
-def test_both_ways_to_send_and_receive(net: Net, fast: bool) -> None:
-    hosts = [*any_ip(300), A]
-    net.address("add", "10.77.1.9")
+@pytest.mark.parametrize(
+    ("some", "dead"), [(any_ip(300), A), (any_ip_6(300), "fd77::99")], ids=["ipv4", "ipv6"]
+)
+def test_both_ways_to_send_and_receive(
+    net: Net, some: tuple[str, ...], dead: str, fast: bool
+) -> None:
+    hosts = [*some, dead]
     with net.inside_near():
         prober = EchoProber(fast=fast)
     try:
@@ -181,8 +208,8 @@ def test_both_ways_to_send_and_receive(net: Net, fast: bool) -> None:
                 seen[serial] = at_s
         assert set(seen) == set(range(70_000, 70_300))
         assert all(began_s - 0.05 <= at_s <= time.monotonic() for at_s in seen.values())
-        prober.expire([(70_300, A), (70_000, hosts[0])])
-        assert not prober.send([hosts[0], A, hosts[1]], 80_000)
+        prober.expire([(70_300, dead), (70_000, hosts[0])])
+        assert not prober.send([hosts[0], dead, hosts[1]], 80_000)
         seen.clear()
         while len(seen) < 2 and time.monotonic() < began_s + 10:
             seen |= {serial: at_s for serial, _, at_s in prober.collect() or ()}
@@ -194,15 +221,43 @@ def test_both_ways_to_send_and_receive(net: Net, fast: bool) -> None:
         prober.close()
 
 
-def test_it_does_without_the_kernels_filter(net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing_icmp, "SO_ATTACH_FILTER", 0x7FFF)
+def test_without_ipv6_its_hosts_are_not_probed_and_others_are(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = socket.socket
+
+    def refuse(family: int, *rest: Any) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return usual(family, *rest)
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    with net.inside_near():
+        prober = EchoProber()
+    try:
+        hosts = ["fd18::1", HOSTS_SIDE, "fd18::2"]
+        prober.set_hosts(hosts)
+        assert sorted(prober.send(hosts, 100)) == [0, 2]
+        assert prober.trouble == "EAFNOSUPPORT"
+        prober.expire([(100, "fd18::1")])
+        outcomes = wait_until(prober.collect, 5.0, "answered")
+        assert [serial for serial, _, _ in outcomes or ()] == [101]
+    finally:
+        prober.close()
+
+
+@pytest.mark.parametrize("host", [HOSTS_SIDE, HOSTS_SIDE_6])
+def test_it_does_without_the_kernels_filter(
+    net: Net, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setattr(probing_sockets, "SO_ATTACH_FILTER", 0x7FFF)
     with net.inside_near(), capture_logs() as logs:
         prober, other = EchoProber(), EchoProber()
     assert "no kernel filter on the ICMP socket" in {log["event"] for log in logs}
     try:
         for each, first in ((prober, 100), (other, 200)):
-            each.set_hosts([HOSTS_SIDE])
-            assert not each.send([HOSTS_SIDE], first)
+            each.set_hosts([host])
+            assert not each.send([host], first)
         outcomes = wait_until(prober.collect, 5.0, "answered")
         assert [serial for serial, _, _ in outcomes or ()] == [100]
     finally:
@@ -210,14 +265,41 @@ def test_it_does_without_the_kernels_filter(net: Net, monkeypatch: pytest.Monkey
         other.close()
 
 
-def test_answers_are_timed_by_the_kernel(net: Net) -> None:
+@pytest.mark.parametrize("host", [HOSTS_SIDE, HOSTS_SIDE_6])
+def test_the_kernel_drops_what_is_for_others(net: Net, host: str) -> None:
+    """Each raw socket would get a copy of every ICMP packet."""
+    version = version_of(host)
+    with net.inside_near():
+        ours, others = EchoLine(EchoCodec(7, b"8 bytes!", version), time.monotonic, True), []
+        deaf = probing_sockets.open_echo_socket(version, None)
+        for ident in (7, 8):
+            line = EchoLine(EchoCodec(ident, b"another!", version), time.monotonic, True)
+            line.set_hosts([host])
+            others.append(line)
+    try:
+        for line in others:
+            assert not line.send([host] * 5, range(5))
+        wait_until(others[1].collect, 5.0, "the others' answers")
+        io = probing_sockets.PlainIo(ours._sock, version)
+        assert io.receive() == 5, "those with our id, and no others"
+        with pytest.raises(BlockingIOError):
+            deaf.recv(100)
+    finally:
+        for each in (ours, *others):
+            each.close()
+        deaf.close()
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("host", [HOSTS_SIDE, HOSTS_SIDE_6])
+def test_answers_are_timed_by_the_kernel(net: Net, host: str, fast: bool) -> None:
     """However late they are read."""
     with net.inside_near():
-        prober = EchoProber()
+        prober = EchoProber(fast=fast)
     try:
-        prober.set_hosts([HOSTS_SIDE])
+        prober.set_hosts([host])
         for first in (1, 2):  # the first reading learns how wall and monotonic clock stand
-            prober.send([HOSTS_SIDE], first)
+            prober.send([host], first)
             sent_s = time.monotonic()
             time.sleep(0.3)  # the lateness itself
             late = prober.collect()

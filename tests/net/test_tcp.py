@@ -15,12 +15,26 @@ QUICK: dict[str, Any] = {
     "tcp_check_interval": 0.3,
     "tcp_check_timeout": 0.2,
 }
+HOSTS_6 = tuple(f"fd18::{i:x}" for i in range(1, 51))
 HOSTS = tuple(f"198.18.0.{i}" for i in range(1, 101))
 
 
-def listen(net: Net) -> socket.socket:
+def listen(net: Net, family: int = socket.AF_INET) -> socket.socket:
     with net.inside_far():
-        return socket.create_server(("", PORT), backlog=4096)
+        return socket.create_server(("", PORT), family=family, backlog=4096)
+
+
+def test_ipv6_hosts_beside_others(net: Net) -> None:
+    with (
+        listen(net),
+        listen(net, socket.AF_INET6) as over_6,
+        MonitorProcess("tcp", net.near, **QUICK) as monitor,
+    ):
+        monitor.use(*HOSTS_6, *HOSTS)
+        monitor.expect("healthy", lambda r: r.healthy == {*HOSTS, *HOSTS_6}, START_S)
+        over_6.close()
+        monitor.expect("failed", lambda r: r.failed == set(HOSTS_6), 5.0)
+        assert not monitor.ever_unhealthy(frozenset(HOSTS))
 
 
 def test_silent_hosts_fail_in_time(net: Net) -> None:

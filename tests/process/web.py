@@ -59,7 +59,8 @@ class Web:
         self._threads: list[threading.Thread] = []
         for address in addresses:
             self.behave[address] = says(GOOD)
-            listener = socket.create_server((address, self.port), backlog=64)
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            listener = socket.create_server((address, self.port), family=family, backlog=64)
             self.port = listener.getsockname()[1]
             self._listeners.append(listener)
             self._begin(self._listen, address, listener)

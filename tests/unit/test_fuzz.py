@@ -15,10 +15,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vpcrouter import config, probing_icmp
+from vpcrouter import config, probing_icmp, probing_sockets
 from vpcrouter import probing_mmsg as mmsg
 from vpcrouter.errors import ConfigError
-from vpcrouter.probing_icmp import EchoCodec, EchoProber
+from vpcrouter.probing_icmp import EchoLine
+from vpcrouter.probing_packets import V4, EchoCodec
 from vpcrouter.probing_schedule import Outcome
 from vpcrouter.spec import RouteSpec, parse_spec
 from vpcrouter.store import SpecStore
@@ -183,12 +184,12 @@ def test_a_damaged_store_file(at: int, upto: int, new: bytes) -> None:
 
 SECRET = b"8 bytes!"
 SOURCE = bytes([10, 0, 0, 7])
-SLOT = probing_icmp._REPLY.size
+SLOT = V4.reply.size
 CODEC = EchoCodec(4711, SECRET)
 
 
 def genuine(serial: int) -> bytes:
-    (echo,) = CODEC.requests([CODEC.tail(SOURCE)], serial)
+    (echo,) = CODEC.requests([CODEC.tail(SOURCE)], [serial])
     header = bytes([0x45, *bytes(11), *SOURCE, *bytes(4)])
     return (header + b"\0" + echo[1:]).ljust(SLOT, b"\0")[:SLOT]
 
@@ -226,7 +227,7 @@ class Packets:
         packet, stamp = self._packets.pop(0)
         length = min(len(packet), len(buffers[0]))
         buffers[0][:length] = packet[:length]
-        ancillary = [(1, probing_icmp.SO_TIMESTAMPNS, stamp)] if stamp else []
+        ancillary = [(1, probing_sockets.SO_TIMESTAMPNS, stamp)] if stamp else []
         return length, ancillary, 0, ("10.0.0.7", 0)
 
 
@@ -236,12 +237,11 @@ STAMPS = st.just(b"") | st.binary(min_size=16, max_size=16)
 def received(packets: list[tuple[bytes, bytes]]) -> list[Outcome]:
     """What the prober makes of packets that arrive."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(probing_icmp, "open_echo_socket", lambda _ident: Packets(packets))
+        patch.setattr(probing_icmp, "open_echo_socket", lambda *_: Packets(packets))
         seconds = itertools.count(1000)
-        prober = EchoProber(clock=lambda: float(next(seconds)), fast=False)
-        patch.setattr(prober, "_codec", CODEC)
+        line = EchoLine(CODEC, lambda: float(next(seconds)), fast=False)
         found: list[Outcome] = []
-        while (some := prober.collect()) is not None:
+        while (some := line.collect()) is not None:
             found += some
         return found
 

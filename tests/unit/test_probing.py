@@ -16,8 +16,8 @@ from vpcrouter.health import Judge, State, worst_case_detection_s
 from vpcrouter.mailbox import StopWorker
 from vpcrouter.messages import HealthReport, HostList, Message
 from vpcrouter.probing import ProbeLoop
-from vpcrouter.probing_icmp import ECHO_REPLY, ECHO_REQUEST, EchoCodec, checksum
 from vpcrouter.probing_options import Timing, check_probe_options, probe_options
+from vpcrouter.probing_packets import V4, V6, EchoCodec, Version, checksum
 from vpcrouter.probing_schedule import NEVER_S, Outcome, Schedule
 
 TIMING = Timing(interval_s=1.0, timeout_s=0.4, fastinter_s=0.1, hold_s=10.0)
@@ -530,16 +530,25 @@ def test_relations_between_options(changed: dict[str, float], faults: list[str])
 # Echo packets
 
 
+@pytest.mark.parametrize(("version", "name"), [(V4, "ipv4"), (V6, "ipv6")])
 @pytest.mark.parametrize(("hosts", "warns"), [(1024, False), (1025, True)])
 def test_a_small_neighbour_table_is_warned_of(
-    hosts: int, warns: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hosts: int,
+    warns: bool,
+    version: Version,
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    table = tmp_path / "gc_thresh3"
-    table.write_text("1024\n")
-    monkeypatch.setattr(probing_icmp, "NEIGHBOURS", table)
+    folder = tmp_path / "net" / name / "neigh" / "default"
+    folder.mkdir(parents=True)
+    (folder / "gc_thresh3").write_text("1024\n")
+    monkeypatch.setattr(probing_icmp, "SYSCTLS", tmp_path)
     with capture_logs() as logs:
-        probing_icmp.warn_of_small_neighbour_table(hosts)
-    assert ["net.ipv4.neigh.default.gc_thresh3" in log["event"] for log in logs] == [True] * warns
+        probing_icmp.warn_of_small_neighbour_table(version, hosts)
+    assert [f"net.{name}.neigh.default.gc_thresh3" in log["event"] for log in logs] == [
+        True
+    ] * warns
 
 
 SECRET = b"8 bytes!"
@@ -549,9 +558,9 @@ SOURCE = bytes([10, 0, 0, 7])
 @given(st.integers(0, 2**64 - 1), st.binary(min_size=4, max_size=4), st.integers(0, 0xFFFF))
 def test_probes_have_a_right_checksum(serial: int, address: bytes, ident: int) -> None:
     codec = EchoCodec(ident, SECRET)
-    (packet,) = codec.requests([codec.tail(address)], serial)
+    (packet,) = codec.requests([codec.tail(address)], [serial])
     assert checksum(packet) == 0
-    assert packet[0] == ECHO_REQUEST
+    assert packet[0] == V4.request_kind
     assert int.from_bytes(packet[6:8], "big") == serial & 0xFFFF
 
 
@@ -559,7 +568,7 @@ def test_probes_have_a_right_checksum(serial: int, address: bytes, ident: int) -
     ("offset", "value", "counts"),
     [
         (None, b"", True),
-        (20, bytes([ECHO_REQUEST]), False),
+        (20, bytes([V4.request_kind]), False),
         (12, bytes([10, 0, 0, 8]), False),
         (26, b"\xff\xff", False),
         (48, bytes([10, 0, 0, 8]), False),
@@ -568,9 +577,38 @@ def test_probes_have_a_right_checksum(serial: int, address: bytes, ident: int) -
 )
 def test_only_genuine_replies_count(offset: int | None, value: bytes, counts: bool) -> None:
     codec = EchoCodec(4711, SECRET)
-    (echo,) = codec.requests([codec.tail(SOURCE)], 70_000)
+    (echo,) = codec.requests([codec.tail(SOURCE)], [70_000])
     header = bytes([0x45, *bytes(11), *SOURCE, *bytes(4)])
-    slot = bytearray(header + bytes([ECHO_REPLY]) + echo[1:] + bytes(8))
+    slot = bytearray(header + bytes([V4.reply_kind]) + echo[1:] + bytes(8))
+    if offset is not None:
+        slot[offset : offset + len(value)] = value
+    replies = codec.replies(memoryview(slot), [1.5])
+    assert replies == ([(70_000, True, 1.5)] if counts else [])
+
+
+SOURCE_6 = bytes([0x20, 1, *bytes(13), 7])
+
+
+@pytest.mark.parametrize(
+    ("offset", "value", "counts"),
+    [
+        (None, b"", True),
+        (28, bytes([V6.request_kind]), False),
+        (29, b"\1", False),
+        (23, b"\x08", False),
+        (34, b"\xff\xff", False),
+        (71, b"\x08", False),
+        (72, b"8 bytes?", False),
+    ],
+)
+def test_only_genuine_replies_count_over_ipv6(
+    offset: int | None, value: bytes, counts: bool
+) -> None:
+    codec = EchoCodec(4711, SECRET, V6)
+    (echo,) = codec.requests([codec.tail(SOURCE_6)], [70_000])
+    assert (echo[0], len(echo)) == (V6.request_kind, V6.echo.size)
+    slot = bytearray(V6.to(SOURCE_6) + bytes([V6.reply_kind]) + echo[1:] + bytes(8))
+    assert len(slot) == V6.reply.size
     if offset is not None:
         slot[offset : offset + len(value)] = value
     replies = codec.replies(memoryview(slot), [1.5])

@@ -35,6 +35,15 @@ def test_urls(text: str, url: CheckUrl, authority: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "authority"),
+    [("http://{host}/", "[fd00::1]"), ("https://{host}:8443/", "[fd00::1]:8443")],
+)
+def test_ipv6_addresses_stand_in_brackets(text: str, authority: str) -> None:
+    request = HttpCheck(CheckUrl.of(text), Statuses.of("200")).request("fd00::1")
+    assert dict(request.headers)[b"host"] == authority.encode()
+
+
+@pytest.mark.parametrize(
     ("text", "fault"),
     [
         ("", "must begin with"),
