@@ -3,11 +3,13 @@
 A monitor's `run` makes a Prober and hands it to a ProbeLoop.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from vpcrouter import log as logs
+from vpcrouter import priority, privileges
 from vpcrouter.isolation import BrakedJudge
 from vpcrouter.mailbox import Mailbox
 from vpcrouter.messages import HealthReport, HostList
@@ -100,8 +102,16 @@ class ProbeLoop:
         self._late_logged_s = -LATE_LOG_S
 
     def run(self, mailbox: Mailbox) -> None:
-        """Probe until StopWorker."""
+        """Probe until StopWorker, at real-time priority where that is allowed.
+
+        The process has no rights any more then: the prober has its sockets.
+        """
         log.info(self._timing.describe(), monitor=self._monitor)
+        refused = priority.go_first(self._note_restless)
+        if refused:
+            log.info("no real-time priority, so a busy machine delays probes", reason=refused)
+        with contextlib.suppress(OSError):  # said already, where it is forbidden
+            privileges.give_up()
         for fd in self._uplink_fds:
             mailbox.watch(fd)
         try:
@@ -109,6 +119,12 @@ class ProbeLoop:
                 self.turn(mailbox)
         finally:
             self._prober.close()
+
+    def _note_restless(self) -> None:
+        log.warning(
+            "this monitor worked without a pause for too long, and goes on at ordinary priority: "
+            "probe fewer hosts, or less often"
+        )
 
     def turn(self, mailbox: Mailbox) -> None:
         """Wait for what is next, and do it."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vpcrouter import log as logs
-from vpcrouter import privileges
+from vpcrouter import priority, privileges
 from vpcrouter.channel import Channel
 from vpcrouter.errors import ConfigError, PluginError
 from vpcrouter.mailbox import Mailbox, StopWorker
@@ -85,6 +85,8 @@ def _give_up_rights(kind: type[Worker] | None) -> str:
     """Keep what the worker needs and no more; why that was not possible, or ""."""
     capabilities = kind.capabilities if kind else frozenset[str]()
     runs_commands = kind is not None and kind.runs_commands
+    if priority.RIGHT not in capabilities:
+        priority.stay_ordinary()
     try:
         if not runs_commands:
             privileges.gain_no_more()

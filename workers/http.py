@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import ClassVar
 
+from vpcrouter import priority
 from vpcrouter.errors import ConfigError
 from vpcrouter.mailbox import Mailbox
 from vpcrouter.options import PATH, SWITCH, TEXT, Kind, Option
@@ -70,10 +71,11 @@ def _tls_options() -> Iterable[Option]:
 
 
 class Http(Monitor):
-    """Needs no rights."""
+    """Needs no rights; CAP_SYS_NICE makes its probes punctual."""
 
     name: ClassVar[str] = "http"
     version: ClassVar[str] = "1"
+    capabilities: ClassVar[frozenset[str]] = frozenset({priority.RIGHT})
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:

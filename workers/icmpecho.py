@@ -1,10 +1,9 @@
 """The monitor `icmpecho`: a host is healthy that answers ICMP echo requests."""
 
-import contextlib
 from collections.abc import Iterable
 from typing import ClassVar
 
-from vpcrouter import privileges
+from vpcrouter import priority
 from vpcrouter.mailbox import Mailbox
 from vpcrouter.options import Option
 from vpcrouter.plugins import Monitor, Values
@@ -17,11 +16,15 @@ PREFIX = "icmp_check"
 
 
 class IcmpEcho(Monitor):
-    """Needs CAP_NET_RAW until its sockets are open; CAP_NET_ADMIN makes their buffers larger."""
+    """Needs CAP_NET_RAW until its sockets are open; CAP_NET_ADMIN makes their buffers larger,
+    CAP_SYS_NICE its probes punctual.
+    """
 
     name: ClassVar[str] = "icmpecho"
     version: ClassVar[str] = "1"
-    capabilities: ClassVar[frozenset[str]] = frozenset({"CAP_NET_RAW", "CAP_NET_ADMIN"})
+    capabilities: ClassVar[frozenset[str]] = frozenset(
+        {"CAP_NET_RAW", "CAP_NET_ADMIN", priority.RIGHT}
+    )
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:
@@ -37,7 +40,5 @@ class IcmpEcho(Monitor):
 
     def run(self, mailbox: Mailbox) -> None:
         prober = EchoProber()
-        with contextlib.suppress(OSError):  # said already, where it is forbidden
-            privileges.give_up()
         timing = Timing.of(self.values, PREFIX)
         ProbeLoop(self.name, timing, prober, uplink=Uplink.open()).run(mailbox)

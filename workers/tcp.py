@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
+from vpcrouter import priority
 from vpcrouter.mailbox import Mailbox
 from vpcrouter.options import Option, whole
 from vpcrouter.plugins import Monitor, Values
@@ -39,10 +40,11 @@ class ConnectProber(SocketProber[socket.socket]):
 
 
 class Tcp(Monitor):
-    """Needs no rights."""
+    """Needs no rights; CAP_SYS_NICE makes its probes punctual."""
 
     name: ClassVar[str] = "tcp"
     version: ClassVar[str] = "1"
+    capabilities: ClassVar[frozenset[str]] = frozenset({priority.RIGHT})
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:
