@@ -161,6 +161,17 @@ class Monitor(Plugin):
         """How often a host is judged; ten times that without a failure makes it healthy again."""
         return 2.0
 
+    @classmethod
+    def detection_s(cls, values: Values) -> float | None:
+        """The longest time from a host's silent death to its being called failed; None where it
+        is others who find out."""
+        return None
+
+    def get_info(self) -> Mapping[str, Any]:
+        worst_s = self.detection_s(self.values)
+        shown = {} if worst_s is None else {"worst_case_detection_s": round(worst_s, 3)}
+        return {**super().get_info(), **shown}
+
     def do_health_checks(self, hosts: Sequence[str]) -> tuple[Iterable[str], ...]:
         """Check every host once; return those failed, those questionable, and, where it gives a
         third collection, those of which it knows nothing.

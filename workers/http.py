@@ -107,6 +107,10 @@ class Http(Monitor):
         return float(values[f"{PREFIX}_interval"])
 
     @classmethod
+    def detection_s(cls, values: Values) -> float:
+        return Timing.of(values, PREFIX).worst_case_s
+
+    @classmethod
     def check_arguments(cls, values: Values) -> Iterable[str]:
         yield from check_probe_options(PREFIX, values)
         ca, cert, key = (values[f"{PREFIX}_{name}"] for name in ("ca", "cert", "key"))

@@ -35,6 +35,10 @@ class IcmpEcho(Monitor):
         return float(values[f"{PREFIX}_interval"])
 
     @classmethod
+    def detection_s(cls, values: Values) -> float:
+        return Timing.of(values, PREFIX).worst_case_s
+
+    @classmethod
     def check_arguments(cls, values: Values) -> Iterable[str]:
         return check_probe_options(PREFIX, values)
 

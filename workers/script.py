@@ -48,15 +48,19 @@ class Check:
 
     @property
     def brake(self) -> Brake:
-        together_s = worst_case_detection_s(
-            self.interval_s, self.timeout_s, self.policy.fall, self.hurry_s
-        )
         round_s = self.interval_s + self.timeout_s
-        return Brake(self.isolation_share, together_s, round_s, self.hurry_s / 2, self.parallel)
+        return Brake(
+            self.isolation_share, self.worst_case_s, round_s, self.hurry_s / 2, self.parallel
+        )
 
     @property
     def hurry_s(self) -> float:
         return self.interval_s / HURRY
+
+    @property
+    def worst_case_s(self) -> float:
+        fall = self.policy.fall
+        return worst_case_detection_s(self.interval_s, self.timeout_s, fall, self.hurry_s)
 
     def describe(self) -> str:
         return detection_sentence(self.interval_s, self.timeout_s, self.policy.fall, self.hurry_s)
@@ -300,6 +304,10 @@ class Script(Monitor):
     @classmethod
     def interval_s(cls, values: Values) -> float:
         return float(values[f"{PREFIX}_interval"])
+
+    @classmethod
+    def detection_s(cls, values: Values) -> float:
+        return _check_of(values).worst_case_s
 
     @classmethod
     def check_arguments(cls, values: Values) -> Iterable[str]:

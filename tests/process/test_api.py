@@ -54,6 +54,8 @@ def test_the_fields_that_users_know(daemon: Daemon, net: Network) -> None:
     assert set(vpc["route_tables"]) == set(net.table_ids)
     plugins = daemon.json("/plugins")
     assert [plugins["mode"][0]["name"], plugins["health"][0]["name"]] == ["configfile", "tcp"]
+    worst_s = plugins["health"][0]["worst_case_detection_s"]
+    assert f"a dead host is called failed within {worst_s:g} s" in daemon.log()
 
 
 def test_a_failover_is_shown_with_its_stages(daemon: Daemon, net: Network, hosts: Hosts) -> None:

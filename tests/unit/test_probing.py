@@ -15,10 +15,16 @@ from vpcrouter import probing_icmp
 from vpcrouter.health import Judge, State, worst_case_detection_s
 from vpcrouter.mailbox import StopWorker
 from vpcrouter.messages import HealthReport, HostList, Message
+from vpcrouter.plugins import Monitor
 from vpcrouter.probing import ProbeLoop
 from vpcrouter.probing_options import Timing, check_probe_options, probe_options
 from vpcrouter.probing_packets import V4, V6, EchoCodec, Version, checksum
 from vpcrouter.probing_schedule import NEVER_S, Outcome, Schedule
+from workers.always import Always
+from workers.http import Http
+from workers.icmpecho import IcmpEcho
+from workers.script import Script
+from workers.tcp import Tcp
 
 TIMING = Timing(interval_s=1.0, timeout_s=0.4, fastinter_s=0.1, hold_s=10.0)
 RTT_S = 0.001
@@ -613,3 +619,21 @@ def test_only_genuine_replies_count_over_ipv6(
         slot[offset : offset + len(value)] = value
     replies = codec.replies(memoryview(slot), [1.5])
     assert replies == ([(70_000, True, 1.5)] if counts else [])
+
+
+@pytest.mark.parametrize(
+    ("monitor", "options", "worst_s"),
+    [
+        (IcmpEcho, {}, 3.0),
+        (Tcp, {"tcp_check_interval": 0.1}, 0.31),
+        (Http, {"http_check_interval": 1.0, "http_check_fall": 5}, 2.1),
+        (Script, {"script_command": "/bin/true", "script_interval": 10.0, "script_fall": 1}, 15.0),
+        (Always, {}, None),
+    ],
+)
+def test_the_api_is_told_the_worst_case(
+    monitor: type[Monitor], options: dict[str, object], worst_s: float | None
+) -> None:
+    values = {option.name: option.default for option in monitor.add_arguments()}
+    info = monitor(values | options | {"hold_s": 9.0}).get_info()
+    assert info.get("worst_case_detection_s") == worst_s
