@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import selectors
 import signal
 import tempfile
@@ -21,8 +22,10 @@ from vpcrouter.worker import Start, main
 STOP_S = 5.0
 
 
-def enter(namespace: str | None, uid: int | None, start: Start) -> None:
-    """The process: go where it shall be, be who it shall be, then work."""
+def enter(namespace: str | None, uid: int | None, descriptors: int | None, start: Start) -> None:
+    """The process: go where it shall be, be who it shall be, with what it may have; then work."""
+    if descriptors is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
     if namespace is not None:
         netns.setns(namespace)
     if uid is not None:
@@ -40,6 +43,7 @@ class MonitorProcess:
         namespace: str | None = None,
         uid: int | None = None,
         isolation_share: float = 1.0,
+        descriptors: int | None = None,
         **options: Any,
     ) -> None:
         ref = Registry.of(MONITORS).find(name)
@@ -58,7 +62,7 @@ class MonitorProcess:
         inbox, outbox = Channel(), Channel()
         start = Start(name, 1, ref, values, inbox, outbox, None, os.getpid())
         self.process: BaseProcess = spawn_context().Process(
-            target=enter, args=(namespace, uid, start)
+            target=enter, args=(namespace, uid, descriptors, start)
         )
         self.process.start()
         self._to = inbox.producer()

@@ -114,7 +114,7 @@ def test_our_own_uplink_down_fails_nothing(net: Net) -> None:
 
 
 def test_a_stopped_monitor_fails_nothing(net: Net) -> None:
-    with icmp(net) as monitor:
+    with icmp(net, icmp_check_fall=1) as monitor:
         monitor.use(*any_ip(200))
         monitor.expect("healthy", lambda r: len(r.healthy) == 200, START_S)
         for _ in range(3):
@@ -221,6 +221,65 @@ def test_both_ways_to_send_and_receive(
         prober.close()
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_full_send_buffer_is_not_sent(
+    net: Net, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fills with packets that wait for neighbours who do not answer."""
+    monkeypatch.setattr(probing_sockets, "BUFFER_BYTES", 4096)
+    with net.inside_near():
+        prober = EchoProber(fast=fast)
+    dead = [f"10.77.4.{i}" for i in range(1, 101)]
+    try:
+        prober.set_hosts(dead)
+        unsent = list(prober.send(dead, 0))
+        assert unsent
+        assert 0 not in unsent, "the first one was"
+        assert prober.trouble in {"EAGAIN", "ENOBUFS"}
+        assert not prober.collect()
+    finally:
+        prober.close()
+
+
+def test_hosts_that_do_not_answer_take_nothing_from_the_others(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their packets wait for ARP, at the expense of a socket of their own."""
+    monkeypatch.setattr(probing_sockets, "BUFFER_BYTES", 32 * 1024)
+    live = [f"10.77.2.{i}" for i in range(1, 21)]
+    dead = [f"10.77.4.{i}" for i in range(1, 201)]
+    net.address("add", *live)
+    with net.inside_near():
+        prober = EchoProber()
+    try:
+        prober.set_hosts([*live, *dead])
+        assert not prober.send(live, 0), "and with it, their neighbours are known"
+        wait_until(lambda: net.echoes()[1] >= 20, 5.0, "answered")
+        prober.expire((serial, host) for serial, host in enumerate(dead))
+        unsent = list(prober.send([*dead, *live], 1000))
+        assert unsent
+        assert max(unsent) < len(dead)
+    finally:
+        prober.close()
+
+
+def test_thousands_of_replies_wait_until_they_are_read(net: Net) -> None:
+    """The kernel's own receive buffer would hold 256."""
+    with net.inside_near():
+        prober = EchoProber()
+    hosts = any_ip(3000)
+    try:
+        prober.set_hosts(hosts)
+        assert not prober.send(hosts, 0)
+        wait_until(lambda: net.echoes()[1] >= 3000, 5.0, "answered")
+        seen: set[int] = set()
+        while (outcomes := prober.collect()) is not None:
+            seen.update(serial for serial, _, _ in outcomes)
+        assert seen == set(range(3000))
+    finally:
+        prober.close()
+
+
 def test_without_ipv6_its_hosts_are_not_probed_and_others_are(
     net: Net, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,6 +358,7 @@ def test_answers_are_timed_by_the_kernel(net: Net, host: str, fast: bool) -> Non
     try:
         prober.set_hosts([host])
         for first in (1, 2):  # the first reading learns how wall and monotonic clock stand
+            time.sleep(0.3)
             prober.send([host], first)
             sent_s = time.monotonic()
             time.sleep(0.3)  # the lateness itself

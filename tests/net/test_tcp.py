@@ -66,3 +66,18 @@ def test_our_own_uplink_down_fails_nothing(net: Net) -> None:
         net.add_gateway()
         monitor.expect("healthy again", lambda r: len(r.healthy) == 100, 10.0)
         assert not monitor.ever_failed()
+
+
+def test_silent_hosts_cost_no_other_its_turn(net: Net) -> None:
+    """More of them than there may be connections pending."""
+    live = tuple(f"10.77.2.{i}" for i in range(1, 41))
+    silent = tuple(f"198.18.{i >> 8}.{i & 255}" for i in range(1, 2001))
+    net.address("add", *live)
+    net.blackhole()
+    with listen(net), MonitorProcess("tcp", net.near, descriptors=512, **QUICK) as monitor:
+        monitor.use(*live)
+        monitor.expect("healthy", lambda r: r.healthy == set(live), START_S)
+        monitor.use(*live, *silent)
+        monitor.expect("judged", lambda r: len(r.failed) > 20, START_S)
+        monitor.watch(4.0)
+        assert not monitor.ever_unhealthy(frozenset(live))

@@ -9,6 +9,7 @@ import socket
 import statistics
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,7 +92,7 @@ def test_many_targets_and_none_falsely_failed(listeners: contextlib.ExitStack) -
 def test_a_stopped_monitor_fails_nothing(listeners: contextlib.ExitStack) -> None:
     port = listen(listeners, "0.0.0.0")  # noqa: S104 - all of 127.0.0.0/8
     hosts = loopback(100)
-    with monitor_of(port) as monitor:
+    with monitor_of(port, tcp_check_fall=1) as monitor:
         monitor.use(*hosts)
         monitor.expect("healthy", lambda r: len(r.healthy) == 100, START_S)
         for _ in range(3):
@@ -171,6 +172,29 @@ def test_the_listeners_application_sees_nothing(prober_of: Any) -> None:
         assert len(outcomes_of(prober, 20)) == 20
         with pytest.raises(BlockingIOError):
             server.accept()
+
+
+def test_no_connection_is_left_behind(prober_of: Any, listeners: contextlib.ExitStack) -> None:
+    """In FIN_WAIT or TIME_WAIT each would hold a port for a minute; they are reset instead."""
+    port = listen(listeners, A, backlog=256)
+    prober = prober_of(port)
+    prober.set_hosts([A])
+    assert not prober.send([A] * 100, 0)
+    assert len(outcomes_of(prober, 100)) == 100
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    assert [line for line in lines if line.split()[2].endswith(f":{port:04X}")] == []
+
+
+def test_the_limit_of_descriptors_is_raised(prober_of: Any) -> None:
+    """It is 1,024 by default; each pending connection takes one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as stack:
+        usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, usual)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+        prober_of(9)
+        wanted = probing_connect.MAX_PENDING + probing_connect.SPARE_DESCRIPTORS
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(hard, wanted) > 512
 
 
 def test_no_route_is_not_sent(prober_of: Any) -> None:

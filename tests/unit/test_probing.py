@@ -1,6 +1,8 @@
 """Who is probed when, what counts, and the loop around it; time is played, never slept."""
 
 import contextlib
+import struct
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import pairwise
@@ -11,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from vpcrouter import probing_icmp
+from vpcrouter import probing_icmp, probing_sockets
 from vpcrouter.health import Judge, State, worst_case_detection_s
 from vpcrouter.mailbox import StopWorker
 from vpcrouter.messages import HealthReport, HostList, Message
 from vpcrouter.plugins import Monitor
-from vpcrouter.probing import ProbeLoop
+from vpcrouter.probing import CHUNK, ProbeLoop
+from vpcrouter.probing_icmp import EchoLine
 from vpcrouter.probing_options import Timing, check_probe_options, probe_options
 from vpcrouter.probing_packets import V4, V6, EchoCodec, Version, checksum
 from vpcrouter.probing_schedule import NEVER_S, Outcome, Schedule
@@ -206,6 +209,22 @@ def test_silent_hosts_are_found_within_the_worst_case(count: int) -> None:
     assert took_s[0] >= 0.9 - RTT_S
     if count > 100:
         assert took_s[len(took_s) // 2] < 1.45
+
+
+def test_answers_are_read_while_more_probes_are_sent() -> None:
+    """A socket that holds those to one chunk loses none."""
+
+    class Small(Net):
+        def send(self, hosts: Sequence[str], first: int) -> Collection[int]:
+            unsent = super().send(hosts, first)
+            self._coming = [(serial, up, self.now_s) for serial, up, _ in self._coming][:CHUNK]
+            return unsent
+
+    net = Small(all_alive, Timing(0.1, 0.08, 0.05, hold_s=1.0))
+    net.use(*names(5_000))
+    net.run(2.0)
+    assert len(net.reports[-1][1].healthy) == 5_000
+    assert not net.expired
 
 
 def test_a_dead_host_is_probed_no_more_than_is_needed() -> None:
@@ -637,3 +656,42 @@ def test_the_api_is_told_the_worst_case(
     values = {option.name: option.default for option in monitor.add_arguments()}
     info = monitor(values | options | {"hold_s": 9.0}).get_info()
     assert info.get("worst_case_detection_s") == worst_s
+
+
+class Late:
+    """In place of a raw socket: a reply to one probe, stamped by the kernel's wall clock."""
+
+    def __init__(self, packet: bytes, stamped_s: float) -> None:
+        self._waiting = [(packet, struct.pack("=qq", int(stamped_s), 0))]
+
+    def fileno(self) -> int:
+        return -1
+
+    def recvmsg_into(self, buffers: list[memoryview], _size: int) -> tuple[object, ...]:
+        if not self._waiting:
+            raise BlockingIOError
+        packet, stamp = self._waiting.pop()
+        buffers[0][: len(packet)] = packet
+        return len(packet), [(1, probing_sockets.SO_TIMESTAMPNS, stamp)], 0, ("10.0.0.7", 0)
+
+
+@pytest.mark.parametrize(
+    ("jump_s", "at_s"),
+    [(0.0, 1003.0), (-3600.0, 1000.0), (3600.0, 1000.0)],
+    ids=["no jump", "back", "ahead"],
+)
+def test_a_wall_clock_that_jumps_makes_no_answer_late(
+    jump_s: float, at_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read 5 s after the last reading, the reply came 2 s ago, and the clock was set since."""
+    codec = EchoCodec(4711, SECRET)
+    (echo,) = codec.requests([codec.tail(SOURCE)], [1])
+    packet = bytes([0x45, *bytes(11), *SOURCE, *bytes(4)]) + bytes([V4.reply_kind]) + echo[1:]
+    now_s, wall_ahead_s = 1000.0, 5000.0
+    sock = Late(packet, 1003.0 + wall_ahead_s)
+    monkeypatch.setattr(probing_icmp, "open_echo_socket", lambda *_: sock)
+    monkeypatch.setattr(time, "time", lambda: now_s + wall_ahead_s)
+    line = EchoLine(codec, lambda: now_s, fast=False)
+    line._wall_ahead_s = wall_ahead_s
+    now_s, wall_ahead_s = 1005.0, wall_ahead_s + jump_s
+    assert line.collect() == [(1, True, at_s)]
