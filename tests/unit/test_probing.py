@@ -654,7 +654,7 @@ def test_the_api_is_told_the_worst_case(
     monitor: type[Monitor], options: dict[str, object], worst_s: float | None
 ) -> None:
     values = {option.name: option.default for option in monitor.add_arguments()}
-    info = monitor(values | options | {"hold_s": 9.0}).get_info()
+    info = monitor(values | options | {"hold_s": 9.0, "isolation_share": 0.5}).get_info()
     assert info.get("worst_case_detection_s") == worst_s
 
 
