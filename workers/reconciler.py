@@ -58,6 +58,8 @@ STACK_BYTES = 1024 * 1024
 COLLECT_AFTER = (100_000, 50, 100)
 """Collecting garbage while a large VPC was parsed kept failovers waiting for up to 0.25 s."""
 RECENT_CHANGES = 100
+TOLD_AT_ONCE = 20
+"""So many problems are logged one by one."""
 EVENT = {Action.CREATE: "created", Action.REPLACE: "replaced", Action.DELETE: "deleted"}
 
 log = logs.Later(logs.get(__name__))
@@ -288,10 +290,14 @@ class Reconciler(Worker):
     def _tell_problems(self, before: Sequence[Problem], now: Sequence[Problem]) -> None:
         if before == now:
             return
-        for problem in sorted(set(now) - set(before)):
+        new, gone = sorted(set(now) - set(before)), sorted(set(before) - set(now))
+        for problem in new[:TOLD_AT_ONCE]:
             log.log(20 if problem.is_wait else 30, problem.text, cidr=problem.cidr)
-        for problem in sorted(set(before) - set(now)):
+        for problem in gone[:TOLD_AT_ONCE]:
             log.info("no longer so", cidr=problem.cidr, problem=problem.text)
+        more, more_gone = (max(0, len(each) - TOLD_AT_ONCE) for each in (new, gone))
+        if more or more_gone:
+            log.warning("more of this kind; see /route_info", new=more, no_longer_so=more_gone)
 
     # Apply
 

@@ -137,6 +137,12 @@ def test_a_host_on_no_interface_is_reported_and_the_others_go_on(
     wait_target(net, {HOSTS[0]})
     daemon.wait_log("host 127.0.9.9 is on no instance")
     wait_until(lambda: "127.0.9.9" in str(daemon.json("/route_info")["problems"]), 5, daemon.log)
+    lost = {f"10.57.{n}.0/24": ["127.0.9.8"] for n in range(50)}
+    spec_file.write_text(json.dumps({CIDR: [HOSTS[0]], **lost}))
+    daemon.wait_log("more of this kind; see /route_info")
+    assert 1 <= daemon.log().count("host 127.0.9.8 is on no instance") <= 20
+    told = daemon.json("/route_info")["problems"]
+    assert sum("127.0.9.8" in problem for problem in told) == 50
 
 
 def test_a_new_route_never_lands_on_a_failed_host(
