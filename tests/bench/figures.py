@@ -1,5 +1,6 @@
 """What a figure is, and how it is summed up."""
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,5 +63,11 @@ def summed_up(seconds: Sequence[float]) -> dict[str, float]:
     return {
         "min": round(min(seconds), 4),
         "median": round(statistics.median(seconds), 4),
+        "p99": round(rank(seconds, 0.99), 4),
         "max": round(max(seconds), 4),
     }
+
+
+def rank(values: Sequence[float], share: float) -> float:
+    """The smallest of `values` that at least `share` of them do not exceed (nearest rank)."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

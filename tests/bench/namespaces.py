@@ -7,6 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from pyroute2 import IPRoute, netns
 from pyroute2.netlink.exceptions import NetlinkError
@@ -14,14 +15,17 @@ from pyroute2.netlink.exceptions import NetlinkError
 from tests.bench.figures import NotPossibleError
 
 LINK = "bench"
+LOCAL = 255
+"""The routing table that is looked into first."""
 NEAR, FAR = "198.19.0.1", "198.19.0.2"
 HOSTS = "198.18.0.0/16"
 
 
 class FarSide:
-    """The hosts' namespace; a host is an address of its loopback interface."""
+    """The hosts' namespace; a host is an address of its loopback interface, or any of HOSTS."""
 
-    def __init__(self, route: IPRoute) -> None:
+    def __init__(self, route: IPRoute, name: str) -> None:
+        self.name = name
         self._route = route
         self._loopback = route.link_lookup(ifname="lo")[0]
 
@@ -33,6 +37,33 @@ class FarSide:
         at_s = time.monotonic()
         self._route.addr("delete", index=self._loopback, address=host, prefixlen=32)
         return at_s
+
+    def answer_for_all(self) -> None:
+        """Every address of HOSTS is a host."""
+        self._route.route(
+            "add", dst=HOSTS, oif=self._loopback, type="local", table=LOCAL, scope=254
+        )
+
+    def drop(self, host: str) -> float:
+        """Drop what comes for the host, without a word; return the monotonic time just before."""
+        at_s = time.monotonic()
+        self._route.route("add", dst=f"{host}/32", type="blackhole", table=LOCAL)
+        return at_s
+
+    def drop_no_longer(self, host: str) -> None:
+        self._route.route("delete", dst=f"{host}/32", type="blackhole", table=LOCAL)
+
+    def received(self, protocol: str, what: str) -> int:
+        """A count of /proc/net/snmp, such as `Icmp` `InEchos`."""
+        with inside(self.name):
+            return counted(protocol, what)
+
+
+def counted(protocol: str, what: str) -> int:
+    """The same, of the namespace that this thread is in."""
+    text = Path("/proc/thread-self/net/snmp").read_text(encoding="ascii")
+    names, counts = (line.split() for line in text.splitlines() if line.startswith(f"{protocol}:"))
+    return int(dict(zip(names, counts, strict=True))[what])
 
 
 @contextlib.contextmanager
@@ -54,7 +85,7 @@ def pair(hosts: Sequence[str]) -> Iterator[FarSide]:
             _connect(near, far, names[1])
         except NetlinkError as error:
             raise NotPossibleError(f"no veth pair can be made: {error}") from None
-        side = FarSide(far)
+        side = FarSide(far, names[1])
         for host in hosts:
             side.add(host)
         stack.enter_context(inside(names[0]))

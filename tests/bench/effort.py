@@ -1,0 +1,59 @@
+"""How much is measured: all of it takes most of an hour, CI has a minute."""
+
+from dataclasses import dataclass
+
+FULL_RUNS = 100
+SHORT_RUNS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What follows from the number of runs of each failover."""
+
+    runs: int = FULL_RUNS
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is only to show that everything can be measured."""
+        return self.runs < SHORT_RUNS
+
+    @property
+    def share(self) -> float:
+        return min(1.0, self.runs / FULL_RUNS)
+
+    @property
+    def crowds(self) -> tuple[int, ...]:
+        """Numbers of hosts at which failovers are measured."""
+        return (100,) if self.is_short else (2, 1_000, 5_000)
+
+    @property
+    def intervals_s(self) -> tuple[float, ...]:
+        return (0.1,) if self.is_short else (0.1, 1.0)
+
+    def recoveries(self, interval_s: float) -> int:
+        """Runs for which a host must recover, which takes ten intervals and more."""
+        return self.runs if interval_s < 0.5 else max(1, self.runs // 10)
+
+    @property
+    def probed_hosts(self) -> int:
+        return 1_000 if self.is_short else 10_000
+
+    @property
+    def rounds(self) -> int:
+        """So many times each prober probes all hosts."""
+        return 3 if self.is_short else 10
+
+    @property
+    def bursts(self) -> tuple[int, ...]:
+        """Numbers of routes that one host carries."""
+        return (1, 20) if self.is_short else (1, 50, 250, 1_000)
+
+    @property
+    def watched_probes(self) -> int:
+        """So many probes are watched for a false failure, idle and busy."""
+        return 100_000 if self.is_short else round(10_000_000 * self.share)
+
+    @property
+    def growth(self) -> tuple[int, ...]:
+        """Numbers of hosts that are simulated."""
+        return (100, 1_000) if self.is_short else (100, 1_000, 5_000, 10_000, 20_000, 50_000)
