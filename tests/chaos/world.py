@@ -195,6 +195,9 @@ def _configure(world: World) -> None:
                 "port": world.api_port,
                 "ignore_routes": IGNORED,
                 "route_recheck_interval": 1.5,
+                # This EC2 throttles at random and has no bucket that would have to fill.
+                "ec2_burst": 1000,
+                "ec2_rate": 200,
                 "silence_limit": 5,
                 "state_dir": world.state_dir,
                 "control_socket": world.folder / "control.sock",
