@@ -36,7 +36,7 @@ class Mailbox:
         """
         self.worker = worker
         self.listener = listener
-        self._generation = generation
+        self.generation = generation
         self._inbox = inbox
         self._outbox = outbox
         self._wake_fd = wake_fd
@@ -62,7 +62,7 @@ class Mailbox:
         """Tell the supervisor; never waits. An unsent older message of the kind is dropped."""
         self._sequence += 1
         self._outbox.put(
-            Envelope(self.worker, self._generation, self._sequence, time.monotonic(), message)
+            Envelope(self.worker, self.generation, self._sequence, time.monotonic(), message)
         )
 
     def take(self, kind: type[M]) -> M | None:

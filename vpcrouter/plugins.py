@@ -1,6 +1,7 @@
 """The contract of watchers and monitors, and how they are found by name."""
 
 import importlib
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from vpcrouter.store import SpecStore
 WATCHERS = "vpcrouter.watchers"
 MONITORS = "vpcrouter.monitors"
 WORKERS = "vpcrouter.workers"
+PREDECESSOR_S = 2.0
+"""So long a new generation waits for what the last one knew, where it has nothing itself."""
 
 log = logs.get(__name__)
 
@@ -107,6 +110,8 @@ class Watcher(Plugin):
                     raise document
                 accepted = parse_spec(document)
             except SpecError as error:
+                if spec is None and mailbox.generation > 1:
+                    spec = self._predecessors(mailbox, PREDECESSOR_S)
                 spec = self._keep(spec, error, store)
                 mailbox.post(SpecReport(spec, error.faults))
                 if spec is not None and not is_saved:  # it may be the last moment to do it
@@ -117,11 +122,17 @@ class Watcher(Plugin):
                 spec = accepted
                 is_saved = self._save(store, spec)
 
-    def _predecessors(self, mailbox: Mailbox) -> RouteSpec | None:
-        """The spec of the generation before, which the disk may not have."""
-        mailbox.wait(0)
-        report = mailbox.take(SpecReport)
-        return report.spec if report else None
+    def _predecessors(self, mailbox: Mailbox, patience_s: float = 0.0) -> RouteSpec | None:
+        """The spec of the generation before, which the disk may not have.
+
+        A large one is longer under way than this worker is in starting.
+        """
+        deadline_s = time.monotonic() + patience_s
+        while True:
+            mailbox.wait(deadline_s - time.monotonic())
+            report = mailbox.take(SpecReport)
+            if report is not None or time.monotonic() >= deadline_s:
+                return report.spec if report else None
 
     def store(self) -> SpecStore:
         """Where the last accepted spec of these very settings is kept."""

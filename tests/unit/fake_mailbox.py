@@ -11,6 +11,7 @@ class FakeMailbox(Mailbox):
 
     def __init__(self, turns: int, mail: Iterable[Message] = ()) -> None:
         self.turns = turns
+        self.generation = 1
         self.mail: list[Message] = list(mail)
         self.posted: list[Message] = []
         self.watched: list[int] = []

@@ -78,6 +78,31 @@ def test_what_the_disk_did_not_take_a_successor_gets_and_saves(
     assert saved(tmp_path) == NEW
 
 
+class LateMailbox(FakeMailbox):
+    """A successor's, whose predecessor's spec takes a while to arrive."""
+
+    def __init__(self, spec: str) -> None:
+        super().__init__(turns=8)
+        self.generation = 2
+        self._late = SpecReport(parse_spec(spec))
+
+    def wait(self, timeout_s: float) -> set[int]:
+        ready = super().wait(timeout_s)
+        if self.turns == 4:
+            self.mail.append(self._late)
+        return ready
+
+
+def test_a_predecessors_spec_is_waited_for_before_an_older_one_is_used(tmp_path: Path) -> None:
+    watched(tmp_path, OLD)
+    mailbox = LateMailbox(NEW)
+    with pytest.raises(StopWorker):
+        scripted(tmp_path, BROKEN).run(mailbox)
+    reports = [message for message in mailbox.posted if isinstance(message, SpecReport)]
+    assert [report.spec for report in reports] == [parse_spec(NEW)]
+    assert saved(tmp_path) == NEW
+
+
 def test_a_save_is_tried_again_whenever_the_spec_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
