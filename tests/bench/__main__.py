@@ -11,7 +11,8 @@ import platform
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,16 @@ def main() -> int:
     forget_aws_settings()
     effort = Effort(arguments.runs)
     names = arguments.only or (SHORT if effort.is_short else NAMES)
-    try:
-        record = measured(names, effort)
-    except KeyboardInterrupt:
-        return 130
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    record: dict[str, Any] = {"unit": "seconds", "measured": {}}
+    try:
+        for name, measure in _sections(names, effort):
+            _say(f"{tables.KINDS[name][0]} ...")
+            _measure(record, name, measure)
+            arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    except KeyboardInterrupt:
+        _say(f"interrupted; what was measured until then is in {arguments.json}")
+        return 130
     _show(record)
     _say(f"\nwritten to {arguments.json}")
     if arguments.write_docs:
@@ -102,38 +107,36 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def measured(names: Sequence[str], effort: Effort) -> dict[str, Any]:
-    """The sections of a record, and under `measured` when and on what each was."""
-    record: dict[str, Any] = {"unit": "seconds", "measured": {}}
-
-    def section(name: str, measure: Callable[[], Any]) -> None:
-        began = {"at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "noise": noise()}
-        try:
-            record[name] = measure()
-        except NotPossibleError as error:
-            record[name] = {"skipped": str(error)}
-        except (DaemonError, AssertionError) as error:  # the others may be measured all the same
-            _say(f"{name}: {error}")
-            record[name] = {"skipped": str(error).partition("\n")[0], "broken": True}
-        load_s, _, _ = os.getloadavg()
-        record["measured"][name] = {
-            **began,
-            "load_at_end": round(load_s, 2),
-            "machine": {
-                "cpus": os.cpu_count(),
-                "kernel": platform.release(),
-                "python": platform.python_version(),
-            },
-        }
-
+def _sections(
+    names: Sequence[str], effort: Effort
+) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     if basic := [name for name in basics.NAMES if name in names]:
-        runs = min(effort.runs, basics.RUNS)
-        section("figures", lambda: basics.measure(basic, runs, _say))
+        yield "figures", partial(basics.measure, basic, min(effort.runs, basics.RUNS), _say)
     for name, measure in MEASUREMENTS.items():
         if name in names:
-            _say(f"{tables.KINDS[name][0]} ...")
-            section(name, lambda measure=measure: measure(effort))  # type: ignore[misc]
-    return record
+            yield name, partial(measure, effort)
+
+
+def _measure(record: dict[str, Any], name: str, measure: Callable[[], dict[str, Any]]) -> None:
+    """Put a section into the record, and under `measured` when and on what it was."""
+    began = {"at": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "noise": noise()}
+    try:
+        record[name] = measure()
+    except NotPossibleError as error:
+        record[name] = {"skipped": str(error)}
+    except (DaemonError, AssertionError) as error:  # the others may be measured all the same
+        _say(f"{name}: {error}")
+        record[name] = {"skipped": str(error).partition("\n")[0], "broken": True}
+    load, _, _ = os.getloadavg()
+    record["measured"][name] = {
+        **began,
+        "load_at_end": round(load, 2),
+        "machine": {
+            "cpus": os.cpu_count(),
+            "kernel": platform.release(),
+            "python": platform.python_version(),
+        },
+    }
 
 
 def _show(record: Mapping[str, Any]) -> None:

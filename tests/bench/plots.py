@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 
 Report = Mapping[str, Any]
 COLOURS = ("#0b6e99", "#c4502b", "#5a8f29", "#7a4fa3", "#b58900", "#555555")
+DOTS = 100
+"""More of a line's points could not be told apart."""
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "vpcrouter",
@@ -90,9 +92,10 @@ def burst(report: Report) -> Figure:
     for axes, throttled in zip(pair, (False, True), strict=True):
         cells = [cell for cell in report["cells"] if cell["throttled"] is throttled]
         for cell, colour in zip(cells, COLOURS, strict=False):
-            counts = range(1, len(cell["samples"]) + 1)
+            points = list(enumerate(cell["samples"], 1))[:: 1 + len(cell["samples"]) // DOTS]
+            counts, times_s = zip(*points, strict=True)
             axes.step(
-                cell["samples"],
+                times_s,
                 counts,
                 where="post",
                 color=colour,
