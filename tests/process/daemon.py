@@ -130,7 +130,8 @@ class Daemon:
             return 0, ""  # a busy machine; whoever waits asks again
 
     def json(self, path: str) -> Any:
-        return json.loads(self.get(path)[1])
+        """What the API answers, once it does."""
+        return json.loads(wait_until(lambda: self.get(path)[1], 10, self.log))
 
     def wait_healthy(self, timeout_s: float = 20.0) -> None:
         wait_until(lambda: self.get("/health")[0] == 200, timeout_s, self.log)
