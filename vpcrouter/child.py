@@ -105,6 +105,16 @@ class Child:
         if self.process is not None and self.process.pid and self.process.exitcode is None:
             os.kill(self.process.pid, number)
 
+    def is_held(self) -> bool:
+        """Whether its process is stopped while it starts (SIGSTOP)."""
+        if self.process is None or not self.process.pid or self.life.state != State.STARTING:
+            return False
+        how = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+        try:
+            return os.waitid(os.P_PID, self.process.pid, how) is not None
+        except ChildProcessError:  # multiprocessing has waited for it
+            return False
+
     def stop(self, now_s: float) -> None:
         """Have it end, or not be started; SIGKILL follows where that does not help."""
         self.life.stop(now_s)

@@ -133,9 +133,12 @@ class Lifecycle:
         self.state = State.BACKOFF
         self._next_start_s = now_s + delay_s * self._rng.uniform(0.5, 1.0)
 
-    def due(self, now_s: float) -> Action | None:
-        """What has to be done by now; `aborted` or `started` must follow."""
-        deadline_s = self.deadline_s()
+    def due(self, now_s: float, *, is_held: bool = False) -> Action | None:
+        """What has to be done by now; `aborted` or `started` must follow.
+
+        `is_held`: its process is stopped (SIGSTOP), so that its start is not merely slow.
+        """
+        deadline_s = self.deadline_s(is_held=is_held)
         if deadline_s is None or now_s < deadline_s:
             return None
         if self._next_start_s is not None:
@@ -155,7 +158,7 @@ class Lifecycle:
         """It got SIGKILL; sent again while the process is still there."""
         self._kill_s = now_s + 1.0
 
-    def deadline_s(self) -> float | None:
+    def deadline_s(self, *, is_held: bool = False) -> float | None:
         """When something will be due, if nothing happens before."""
         if self._next_start_s is not None:
             return self._next_start_s
@@ -163,7 +166,7 @@ class Lifecycle:
             return self._kill_s
         if self.state in (State.STARTING, State.RUNNING):
             limit_s = self.policy.silence_limit_s
-            if not self._has_beaten:
+            if not self._has_beaten and not is_held:
                 limit_s = max(limit_s, self.policy.start_allowance_s)
             return self._beat_s + limit_s
         return None

@@ -153,7 +153,7 @@ class Supervisor:
 
     def _do_due(self, child: Child) -> None:
         now_s = time.monotonic()
-        action = child.life.due(now_s)
+        action = child.life.due(now_s, is_held=child.is_held())
         if action is Action.START:
             self._spawn(child, now_s)
         elif action is Action.ABORT:

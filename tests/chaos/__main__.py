@@ -16,7 +16,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="default: a random one, printed")
     parser.add_argument("--seconds", type=float, default=300.0, help="default: 300")
     parser.add_argument("--burst", type=float, default=LENGTH_S, help="of faults, in seconds")
-    parser.add_argument("--log", type=Path, help="where to leave the daemon's log")
+    parser.add_argument(
+        "--log",
+        type=Path,
+        help="where to leave the daemon's log; default: build/, after a violation",
+    )
     parser.add_argument("--json", type=Path, help="where to leave the report, too")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -26,8 +30,13 @@ def main() -> int:
         report, log = run(seed, arguments.seconds, arguments.burst)
     except KeyboardInterrupt:
         return 130
-    if arguments.log:
-        arguments.log.write_text(log, encoding="utf-8")
+    log_path = arguments.log
+    if log_path is None and report["violations"]:
+        log_path = Path(f"build/chaos-{seed}.log")
+        log_path.parent.mkdir(exist_ok=True)
+        sys.stderr.write(f"the daemon's log is in {log_path}\n")
+    if log_path is not None:
+        log_path.write_text(log, encoding="utf-8")
     text = json.dumps(report, indent=1)
     if arguments.json:
         arguments.json.write_text(text + "\n", encoding="utf-8")

@@ -18,6 +18,7 @@ import pytest
 from tests.process.daemon import descendants
 from tests.waiting import wait_until
 from vpcrouter.errors import EX_CONFIG
+from vpcrouter.lifecycle import LifePolicy
 from vpcrouter.messages import API, MONITOR, RECONCILER
 
 ROOT = Path(__file__).parents[2]
@@ -299,6 +300,31 @@ def test_nor_does_one_that_is_stopped_before_it_runs_code_of_ours(
     wait_until(lambda: all(state_of(pid) == "T" for pid in workers), START_S, supervised.log)
     supervised.process.kill()
     assert_gone(workers, 2.0)
+
+
+HELD_ONCE = """
+import os, pathlib, signal, sys
+if "--multiprocessing-fork" in sys.orig_argv:
+    mark = pathlib.Path(os.environ["HELD_ONCE"])
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def test_a_worker_that_is_stopped_while_it_starts_is_not_taken_for_a_slow_one(
+    supervise: StartSupervised, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "early").mkdir()
+    (tmp_path / "early" / "sitecustomize.py").write_text(HELD_ONCE)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "early"))
+    monkeypatch.setenv("HELD_ONCE", str(tmp_path / "held"))
+    supervised = supervise(OBSERVER)
+    wait_until((tmp_path / "held").exists, START_S, supervised.log)
+    held_s = time.monotonic()
+    wait_until(lambda: "worker is silent" in supervised.log(), START_S, supervised.log)
+    assert time.monotonic() - held_s < LifePolicy().start_allowance_s - 1
+    assert supervised.wait_running()["observer"].generation == 2
 
 
 # What no restart can mend

@@ -235,6 +235,15 @@ def test_until_its_first_sign_of_life_it_has_the_time_that_a_start_takes() -> No
     assert life.deadline_s() == NOW_S + 13
 
 
+def test_stopped_while_it_starts_it_has_no_more_time_than_any_other() -> None:
+    impatient = LifePolicy(silence_limit_s=5, start_allowance_s=10)
+    life = Lifecycle(impatient, LongestPauses())
+    life.started(NOW_S)
+    assert life.due(NOW_S + 4.9, is_held=True) is None
+    assert life.due(NOW_S + 5, is_held=False) is None
+    assert life.due(NOW_S + 5, is_held=True) is Action.ABORT
+
+
 def test_a_hung_worker_and_the_start_of_the_next_are_the_longest_silence() -> None:
     assert POLICY.longest_silence_s == pytest.approx(20 + 1.5 + 0.1 + 10)
 
