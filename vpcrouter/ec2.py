@@ -1,15 +1,17 @@
 """EC2's routes: reads one VPC, changes one route at a time."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vpcrouter.aws import UNREADABLE, make_client, mapping_errors, open_session
 from vpcrouter.errors import Ec2Error
 from vpcrouter.plan import Action, Change
+from vpcrouter.rereading import Doubt, Look
 from vpcrouter.view import STATIC, Interface, Route, RouteTable, Subnet, View
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.client import EC2Client
+    from mypy_boto3_ec2.type_defs import FilterTypeDef
 
 PAGE_SIZE = 100
 """As many as DescribeRouteTables allows; a page of interfaces could be ten times as large."""
@@ -18,16 +20,6 @@ ROUTES_A_PAGE = 5_000
 """About so many are asked for at once: while an answer is parsed, no other thread runs."""
 PARALLEL_CALLS = 16
 
-STALE_VIEW_CODES = frozenset(
-    {
-        "InvalidRoute.NotFound",
-        "RouteAlreadyExists",
-        "InvalidParameterValue",
-        "InvalidNetworkInterfaceID.NotFound",
-        "InvalidRouteTableID.NotFound",
-    }
-)
-"""Errors of a change that say the view it was planned from is out of date."""
 THROTTLE_CODES = frozenset(
     {
         "RequestLimitExceeded",
@@ -61,17 +53,13 @@ class Ec2:
     def observe(self) -> View:
         """Read the whole VPC."""
         # Tables before interfaces: what a route points at and is not found after, is gone.
-        tables = self._describe(
-            self._reads, "route_tables", "RouteTables", _route_table, self._tables_a_page
-        )
+        tables = self._tables()
         if not tables:
             raise Ec2Error(
                 "DescribeRouteTables", "NoRouteTables", f"is {self.vpc} in {self.region}?"
             )
         subnets = self._subnets()
-        interfaces = self._describe(
-            self._reads, "network_interfaces", "NetworkInterfaces", _interface
-        )
+        interfaces = self._interfaces()
         routes = sum(len(table.routes) for table in tables)
         fitting = ROUTES_A_PAGE * len(tables) // max(1, routes)
         self._tables_a_page = min(max(fitting, MIN_PAGE_SIZE), PAGE_SIZE)
@@ -80,6 +68,27 @@ class Ec2:
             tuple(sorted(tables, key=lambda table: table.id)),
             {interface.id: interface for interface in interfaces},
             {subnet.id: subnet for subnet in subnets},
+        )
+
+    def look(self, doubt: Doubt) -> Look:
+        """Read what is in doubt, and no more."""
+        tables: list[RouteTable] = []
+        interfaces: list[Interface] = []
+        if doubt.tables:
+            tables = self._tables(_filter("route-table-id", doubt.tables))
+        if doubt.addresses:
+            by_address = _filter("addresses.private-ip-address", doubt.addresses)
+            interfaces = self._interfaces(by_address)
+        return Look(doubt, tuple(tables), tuple(interfaces))
+
+    def _tables(self, *filters: "FilterTypeDef") -> list[RouteTable]:
+        return self._describe(
+            self._reads, "route_tables", "RouteTables", _route_table, self._tables_a_page, filters
+        )
+
+    def _interfaces(self, *filters: "FilterTypeDef") -> list[Interface]:
+        return self._describe(
+            self._reads, "network_interfaces", "NetworkInterfaces", _interface, PAGE_SIZE, filters
         )
 
     def _subnets(self) -> list[Subnet]:
@@ -109,18 +118,23 @@ class Ec2:
         result_key: str,
         convert: Callable[[Mapping[str, Any]], T],
         page_size: int = PAGE_SIZE,
+        filters: "Sequence[FilterTypeDef]" = (),
     ) -> list[T]:
         name = "Describe" + operation.title().replace("_", "")
         paginator = client.get_paginator(f"describe_{operation}")  # type: ignore[call-overload]
 
         def read() -> list[T]:
             pages: Iterable[Mapping[str, Any]] = paginator.paginate(
-                Filters=[{"Name": "vpc-id", "Values": [self.vpc]}],
+                Filters=[_filter("vpc-id", [self.vpc]), *filters],
                 PaginationConfig={"PageSize": page_size},
             )
             return [convert(item) for page in pages for item in _items(name, page, result_key)]
 
         return mapping_errors(name, read)
+
+
+def _filter(name: str, values: Iterable[str]) -> "FilterTypeDef":
+    return {"Name": name, "Values": sorted(values)}
 
 
 def _items(name: str, page: Mapping[str, Any], result_key: str) -> list[Mapping[str, Any]]:

@@ -59,10 +59,15 @@ class Retries:
         refusal = self._refusals.get(change.key)
         return refusal is not None and refusal.change == change and refusal.retry_at_s is not None
 
-    def pause_s(self, key: RouteKey) -> float:
-        """How long a fresh view may be waited for after the last refusal."""
+    def awaits_view(self, key: RouteKey) -> bool:
+        """Whether the route's next try waits for a fresh view."""
         refusal = self._refusals.get(key)
-        return 0.0 if refusal is None or refusal.awaits_view else backoff_s(refusal.times)
+        return refusal is not None and refusal.awaits_view
+
+    def pause_s(self, key: RouteKey) -> float:
+        """How long the route's next try is put off."""
+        refusal = self._refusals.get(key)
+        return 0.0 if refusal is None else backoff_s(refusal.times)
 
     def next_s(self) -> float | None:
         """When the next retry has to be released."""

@@ -21,7 +21,7 @@ from vpcrouter.applying import Applying
 from vpcrouter.backoff import backoff_s
 from vpcrouter.calls import Calls, Done
 from vpcrouter.damping import Damping, DampingPolicy
-from vpcrouter.ec2 import PARALLEL_CALLS, STALE_VIEW_CODES, THROTTLE_CODES, Ec2
+from vpcrouter.ec2 import PARALLEL_CALLS, THROTTLE_CODES, Ec2
 from vpcrouter.errors import Ec2Error
 from vpcrouter.guard import guard, reason_to_wait
 from vpcrouter.health import Health, merge
@@ -36,16 +36,19 @@ from vpcrouter.messages import (
     ViewReport,
 )
 from vpcrouter.pace import Pace
-from vpcrouter.plan import Action, Change, Plan, Policy, Problem
+from vpcrouter.plan import Action, Change, Plan, Policy
 from vpcrouter.planner import Planner
 from vpcrouter.plugins import Values, Worker
+from vpcrouter.rereading import STALE_VIEW_CODES, Doubts, renewed
 from vpcrouter.spec import RouteSpec
+from vpcrouter.telling import Telling
 from vpcrouter.trouble import Trouble
 from vpcrouter.verify import Expectations, changed
 from vpcrouter.view import View
 
-OBSERVE, DESCRIBE = "observe", "describe"
-"""The calls that change nothing: all that EC2 says is read; what was read is written down."""
+OBSERVE, LOOK, DESCRIBE = "observe", "look", "describe"
+"""The calls that change nothing: all that EC2 says is read; what a refusal has put in doubt is;
+what was read is written down."""
 CALL_LIMIT_S = 60.0
 VERIFY_AFTER_S = 0.2
 FIRST_JUDGEMENT_S = 10.0
@@ -58,8 +61,6 @@ STACK_BYTES = 1024 * 1024
 COLLECT_AFTER = (100_000, 50, 100)
 """Collecting garbage while a large VPC was parsed kept failovers waiting for up to 0.25 s."""
 RECENT_CHANGES = 100
-TOLD_AT_ONCE = 20
-"""So many problems are logged one by one."""
 EVENT = {Action.CREATE: "created", Action.REPLACE: "replaced", Action.DELETE: "deleted"}
 
 log = logs.Later(logs.get(__name__))
@@ -83,9 +84,10 @@ class Reconciler(Worker):
         self._damping_end_s = float("inf")
         self._has_flapped = False
         self._view: View | None = None
-        self._plan = self._told_plan = Plan()
+        self._plan = Plan()
         self._decided_s = 0.0
         self._expectations = Expectations()
+        self._doubts = Doubts()
         self._last_host: dict[str, str] = {}
         self._observe_at_s = time.monotonic()
         self._rested_s = 0.0
@@ -100,9 +102,9 @@ class Reconciler(Worker):
         self._must_plan = False
         self._cycle_open = False
         self._cycles = 0
-        self._sentence = self._told_sentence = "waiting for the first route spec"
+        self._sentence = "waiting for the first route spec"
         self._held: tuple[str, ...] = ()
-        self._told_held: tuple[str, ...] = ()
+        self._telling = Telling(log, self._sentence)
         self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT_CHANGES)
         self._is_news = True
         self._reported_s = 0.0
@@ -133,7 +135,8 @@ class Reconciler(Worker):
             # Only one thread at a time runs Python: for a moment, those with requests to send.
             mailbox.wait(SENDING_S)
         self._observe_if_due()
-        self._tell()
+        self._look_if_due()
+        self._telling.tell(self._plan, self._held, self._sentence)
         self._close_cycle()
         self._report(mailbox)
         mailbox.wait(self._time_left())
@@ -204,12 +207,18 @@ class Reconciler(Worker):
         if time.monotonic() >= self._observe_at_s and OBSERVE not in self._calls.under_way:
             self._calls.start(OBSERVE, self._ec2.observe)
 
+    def _look_if_due(self) -> None:
+        if self._doubts and LOOK not in self._calls.under_way:
+            self._calls.start(LOOK, partial(self._ec2.look, self._doubts.take()))
+
     def _on_done(self, done: Done[Change | str], mailbox: Mailbox) -> None:
         if isinstance(done.what, Change):
             self._on_changed(done.what, done)
         elif done.what == DESCRIBE:
             self._view_report_s = done.ended_s + max(REPORT_GAP_S, REST * done.took_s)
             mailbox.post(ViewReport(done.result))
+        elif done.what == LOOK:
+            self._on_look(done)
         elif done.error is not None:
             self._on_unreadable(done.error)
         else:
@@ -226,13 +235,7 @@ class Reconciler(Worker):
     def _on_view(self, view: View, now_s: float) -> None:
         self._unread.tell("")
         self._read_failures = 0
-        self._view, seen = self._expectations.correct(view, now_s)
-        if seen:
-            slowest_s = max(now_s - each.accepted_s for each in seen)
-            log.info("changes seen", count=len(seen), slowest_ms=round(1000 * slowest_s, 1))
-        for entry in self._recent:
-            if any(entry["change"] is each.change for each in seen):
-                entry["times"]["seen"] = now_s
+        self._take_over(view, now_s)
         if self._first_view_s is None:
             self._first_view_s = now_s
             gc.freeze()  # what boto3 has made of EC2's API stays, and takes long to look through
@@ -242,7 +245,27 @@ class Reconciler(Worker):
             VERIFY_AFTER_S * 2.0**self._verify_tries if self._verify_tries else self._recheck_s
         )
         self._observe_at_s = now_s + min(delay_s, self._recheck_s)
-        self._applying.retries.view_is_fresh()
+
+    def _on_look(self, done: Done[Change | str]) -> None:
+        self._doubts.answered()
+        assert self._view is not None  # noqa: S101
+        view = None if done.error is not None else renewed(self._view, done.result)
+        if view is None:
+            self._observe_at_s = done.ended_s
+        else:
+            self._take_over(view, done.ended_s)
+
+    def _take_over(self, view: View, now_s: float) -> None:
+        """What was read counts, but where it is older than our own changes."""
+        self._view, seen = self._expectations.correct(view, now_s)
+        if seen:
+            slowest_s = max(now_s - each.accepted_s for each in seen)
+            log.info("changes seen", count=len(seen), slowest_ms=round(1000 * slowest_s, 1))
+        for entry in self._recent:
+            if any(entry["change"] is each.change for each in seen):
+                entry["times"]["seen"] = now_s
+        if not self._doubts:
+            self._applying.retries.view_is_fresh()
         self._must_plan = self._is_news = self._is_view_news = True
 
     # Plan and guard
@@ -269,35 +292,6 @@ class Reconciler(Worker):
         if self._last_host.get(cidr) not in hosts:
             self._last_host[cidr] = random.choice(hosts)  # noqa: S311
         return self._last_host[cidr]
-
-    def _tell(self) -> None:
-        """Log what is new since the last time."""
-        for held in set(self._held) - set(self._told_held):
-            log.error("held back", reason=held)
-        if self._plan is not self._told_plan:
-            self._tell_problems(self._told_plan.problems, self._plan.problems)
-            is_news = self._sentence != self._told_sentence and not self._is_progress()
-            log.log(20 if is_news else 10, "cycle", decided=self._sentence)
-        self._told_plan, self._told_held = self._plan, self._held
-        self._told_sentence = self._sentence
-        log.flush()
-
-    def _is_progress(self) -> bool:
-        """Whether there is only less left of what was to be done before."""
-        left = {change.key for change in self._plan.changes}
-        return bool(left) and left < {change.key for change in self._told_plan.changes}
-
-    def _tell_problems(self, before: Sequence[Problem], now: Sequence[Problem]) -> None:
-        if before == now:
-            return
-        new, gone = sorted(set(now) - set(before)), sorted(set(before) - set(now))
-        for problem in new[:TOLD_AT_ONCE]:
-            log.log(20 if problem.is_wait else 30, problem.text, cidr=problem.cidr)
-        for problem in gone[:TOLD_AT_ONCE]:
-            log.info("no longer so", cidr=problem.cidr, problem=problem.text)
-        more, more_gone = (max(0, len(each) - TOLD_AT_ONCE) for each in (new, gone))
-        if more or more_gone:
-            log.warning("more of this kind; see /route_info", new=more, no_longer_so=more_gone)
 
     # Apply
 
@@ -338,7 +332,9 @@ class Reconciler(Worker):
         is_stale = error.code in STALE_VIEW_CODES
         if retries.failed(change, str(error), is_stale, now_s):
             log.error("EC2 refused a change", change=str(change), reason=str(error))
-        if is_stale:
+        if is_stale and retries.awaits_view(change.key):
+            self._doubts.note(change, error.code)
+        elif is_stale:
             self._observe_at_s = min(self._observe_at_s, now_s + retries.pause_s(change.key))
 
     def _on_throttled(self, change: Change, now_s: float) -> None:

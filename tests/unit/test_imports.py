@@ -23,7 +23,7 @@ PURE = frozenset(
             "retry",
             "lifecycle",
         ),
-        *("instance_events", "instance_health", "isolation", "nodes", "pace"),
+        *("instance_events", "instance_health", "isolation", "nodes", "pace", "rereading"),
     }
 )
 IMPURE = frozenset(

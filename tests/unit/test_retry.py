@@ -70,11 +70,14 @@ class TestStaleView:
     def test_the_first_is_released_by_a_fresh_view(self) -> None:
         retries = refused(is_stale=True)
         assert retries.must_wait(CHANGE)
+        assert retries.awaits_view(CHANGE.key)
         retries.view_is_fresh()
         assert not retries.must_wait(CHANGE)
+        assert not retries.awaits_view(CHANGE.key)
 
     def test_the_second_is_not(self) -> None:
         retries = refused(times=2, is_stale=True)
+        assert not retries.awaits_view(CHANGE.key)
         retries.view_is_fresh()
         assert retries.must_wait(CHANGE)
 
@@ -84,11 +87,9 @@ class TestStaleView:
         assert retries.must_wait(CHANGE)
 
     @pytest.mark.parametrize(
-        ("times", "pause_s"), [(0, 0.0), (1, 0.0), (2, 1.0), (100, LONGEST_PAUSE_S)]
+        ("times", "pause_s"), [(0, 0.0), (1, 0.5), (2, 1.0), (100, LONGEST_PAUSE_S)]
     )
-    def test_a_fresh_view_may_be_waited_for_longer_and_longer(
-        self, times: int, pause_s: float
-    ) -> None:
+    def test_the_next_try_is_put_off_longer_and_longer(self, times: int, pause_s: float) -> None:
         assert refused(times=times, is_stale=True).pause_s(CHANGE.key) == pause_s
 
 
