@@ -1,13 +1,14 @@
 """EC2's routes: reads one VPC, changes one route at a time."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vpcrouter.aws import UNREADABLE, make_client, mapping_errors, open_session
 from vpcrouter.errors import Ec2Error
 from vpcrouter.plan import Action, Change
 from vpcrouter.rereading import Doubt, Look
-from vpcrouter.view import STATIC, Interface, Route, RouteTable, Subnet, View
+from vpcrouter.view import STATIC, Interface, Route, RouteTable, Subnet, View, shared
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.client import EC2Client
@@ -49,6 +50,7 @@ class Ec2:
         self._writes: EC2Client = make_client(session, "ec2", attempts=1, connections=connections)
         self.region = self._reads.meta.region_name
         self._tables_a_page = PAGE_SIZE
+        self._known: Mapping[str, RouteTable] = {}
 
     def observe(self) -> View:
         """Read the whole VPC."""
@@ -63,9 +65,13 @@ class Ec2:
         routes = sum(len(table.routes) for table in tables)
         fitting = ROUTES_A_PAGE * len(tables) // max(1, routes)
         self._tables_a_page = min(max(fitting, MIN_PAGE_SIZE), PAGE_SIZE)
+        tables = sorted(
+            (shared(table, self._known.get(table.id)) for table in tables), key=attrgetter("id")
+        )
+        self._known = {table.id: table for table in tables}
         return View(
             self.vpc,
-            tuple(sorted(tables, key=lambda table: table.id)),
+            tuple(tables),
             {interface.id: interface for interface in interfaces},
             {subnet.id: subnet for subnet in subnets},
         )

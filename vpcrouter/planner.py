@@ -78,9 +78,7 @@ def _differing_hosts(old: Health, new: Health) -> Iterable[str]:
 def _differing_routes(old: Mapping[str, Route], new: Mapping[str, Route]) -> Iterator[str]:
     if old is new:
         return
-    for cidr, route in new.items():
-        before = old.get(cidr)
-        if before is not route and before != route:
-            yield cidr
+    others = [cidr for cidr, route in new.items() if old.get(cidr) is not route]
+    yield from (cidr for cidr in others if old.get(cidr) != new[cidr])
     if len(old) != len(new) or old.keys() != new.keys():
         yield from old.keys() - new.keys()

@@ -257,7 +257,9 @@ class Reconciler(Worker):
 
     def _take_over(self, view: View, now_s: float) -> None:
         """What was read counts, but where it is older than our own changes."""
+        before = self._view
         self._view, seen = self._expectations.correct(view, now_s)
+        self._is_view_news = self._is_view_news or self._view != before
         if seen:
             slowest_s = max(now_s - each.accepted_s for each in seen)
             log.info("changes seen", count=len(seen), slowest_ms=round(1000 * slowest_s, 1))
@@ -266,7 +268,7 @@ class Reconciler(Worker):
                 entry["times"]["seen"] = now_s
         if not self._doubts:
             self._applying.retries.view_is_fresh()
-        self._must_plan = self._is_news = self._is_view_news = True
+        self._must_plan = self._is_news = True
 
     # Plan and guard
 

@@ -20,9 +20,10 @@ from tests.unit.building import (
     A,
     B,
     interface,
+    table,
     view,
 )
-from vpcrouter.view import Route, RouteKey
+from vpcrouter.view import Route, RouteKey, shared
 
 
 @pytest.mark.parametrize(
@@ -104,3 +105,37 @@ class TestWithRoutes:
     def test_without_any_it_is_the_same(self) -> None:
         of = view({CIDR: "eni-a"})
         assert of.with_routes([]) is of
+
+
+def test_a_table_read_again_is_the_one_that_is_known() -> None:
+    known = table("rtb-1", {CIDR: "eni-a", OTHER: "eni-b"})
+    assert shared(table("rtb-1", {CIDR: "eni-a", OTHER: "eni-b"}), known) is known
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        pytest.param({CIDR: "eni-a", OTHER: "eni-a"}, id="another target"),
+        pytest.param({CIDR: "eni-a"}, id="one less"),
+        pytest.param({CIDR: "eni-a", OTHER: "eni-b", "10.9.0.0/16": "eni-b"}, id="one more"),
+    ],
+)
+def test_one_that_has_changed_shares_the_routes_that_have_not(routes: dict[str, str]) -> None:
+    known = table("rtb-1", {CIDR: "eni-a", OTHER: "eni-b"})
+    now = table("rtb-1", routes)
+    found = shared(now, known)
+    assert found == now
+    assert found.routes[CIDR] is known.routes[CIDR]
+
+
+def test_so_does_one_with_other_subnets() -> None:
+    known = table("rtb-1", {CIDR: "eni-a"})
+    now = replace(table("rtb-1", {CIDR: "eni-a"}), subnets=("subnet-1",))
+    found = shared(now, known)
+    assert found == now
+    assert found.routes[CIDR] is known.routes[CIDR]
+
+
+def test_a_table_that_is_new_is_as_it_was_read() -> None:
+    now = table("rtb-1", {CIDR: "eni-a"})
+    assert shared(now, None) is now
