@@ -34,19 +34,13 @@ from tests.bench.effort import FULL_RUNS, Effort
 from tests.bench.figures import NotPossibleError
 from tests.bench.noise import noise
 
-
-def _overhead(effort: Effort) -> dict[str, Any]:
-    how = "a monitor that is told what to say, and a stand-in for EC2 that answers at once"
-    return {"how": how, "figures": overhead.measure(effort.runs)}
-
-
 MEASUREMENTS: Mapping[str, Callable[[Effort], dict[str, Any]]] = {
     "failover": deaths.measure,
     "probes": probes.measure,
     "burst": burst.measure,
     "false_failures": false_failures.measure,
     "growth": growth.measure,
-    "overhead": _overhead,
+    "overhead": overhead.measure,
     "memory": memory.measure,
 }
 SHORT = (*basics.NAMES, "failover", "growth")

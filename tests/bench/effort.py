@@ -54,6 +54,15 @@ class Effort:
         return 100_000 if self.is_short else round(10_000_000 * self.share)
 
     @property
+    def large_runs(self) -> int:
+        """Failovers in a VPC that takes seconds to read."""
+        return max(1, self.runs // 2)
+
+    @property
+    def starts(self) -> int:
+        return 1 if self.is_short else 5
+
+    @property
     def growth(self) -> tuple[int, ...]:
         """Numbers of hosts that are simulated."""
         return (100, 1_000) if self.is_short else (100, 1_000, 5_000, 10_000, 20_000, 50_000)

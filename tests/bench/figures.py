@@ -59,12 +59,12 @@ class Figure:
         }
 
 
-def summed_up(seconds: Sequence[float]) -> dict[str, float]:
+def summed_up(seconds: Sequence[float], digits: int = 4) -> dict[str, float]:
     return {
-        "min": round(min(seconds), 4),
-        "median": round(statistics.median(seconds), 4),
-        "p99": round(rank(seconds, 0.99), 4),
-        "max": round(max(seconds), 4),
+        "min": round(min(seconds), digits),
+        "median": round(statistics.median(seconds), digits),
+        "p99": round(rank(seconds, 0.99), digits),
+        "max": round(max(seconds), digits),
     }
 
 

@@ -1,13 +1,9 @@
-"""Our own overhead, from a monitor's verdict to the request: `python -m tests.bench.overhead`."""
+"""Our own overhead: from a monitor's verdict to the request, of a start, and of the plan."""
 
-import argparse
 import contextlib
 import json
-import os
 import random
 import socket
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from examples.demo.daemon import Daemon, settings, write_ini
+from tests.bench.effort import Effort
+from tests.bench.figures import summed_up
 from tests.bench.instant_ec2 import Call, InstantEc2, Manner
 from tests.bench.large import VPC, World
 from vpcrouter.plan import Policy, plan
@@ -24,34 +22,38 @@ from vpcrouter.planner import Planner
 ROOT = Path(__file__).parents[2]
 SMALL = World(3, 3, 6)
 LARGE = World(1_000, 50, 2_000)
-MOVES = (1, 50, 250, 1_000)
-BUCKET = (50.0, 5.0)
-CHANGE_S = 0.18
-"""What EC2 takes for a change: 0.16 to 0.22 s in published logs."""
 OFTEN_S, AT_REST_S = (0.3, 1.3), (3.5, 4.5)
 """Between failovers: changes of a large VPC are still being read back, or have been."""
+PLANS = 9
 LIMIT_S = 60.0
 PAUSE_S = 0.05
-Figures = dict[str, Any]
+TO_FIRST_S = {"median": 0.005, "p99": 0.02}
+PLAN_S = {"max": 0.25}
+PLAN_OF_ONE_S = {"max": 0.02}
+START_S = {"max": 2.0}
+HOW = (
+    "a monitor that is told what to say, and a stand-in for EC2 that answers at once, which notes "
+    "when each request arrived; changes are read back and routes rechecked meanwhile, as they come"
+)
+Row = dict[str, Any]
 
 
-def measure(runs: int) -> dict[str, Figures]:
-    """All figures of this module by name, times in seconds; `runs` failovers at each size."""
+def measure(effort: Effort) -> dict[str, Any]:
+    """Rows, times in seconds."""
+    large = World(100, 10, 200) if effort.is_short else LARGE
     return {
-        "plan": planning(),
-        "transition_small": transitions(SMALL, runs),
-        "transition_large": transitions(LARGE, runs, pause_s=AT_REST_S),
-        "transition_large_while_reading": transitions(LARGE, runs),
-        "start_large": start(LARGE),
-        "moves": {
-            f"{count}, {name}": moves(count, bucket)
-            for count in MOVES
-            for name, bucket in (("unthrottled", None), ("bucket of 50 + 5/s", BUCKET))
-        },
+        "how": HOW,
+        "rows": [
+            *transitions(SMALL, effort.runs, OFTEN_S, "at rest"),
+            *transitions(large, effort.large_runs, AT_REST_S, "at rest"),
+            *transitions(large, effort.large_runs, OFTEN_S, "while it is being read"),
+            *planning(large),
+            *start(large, effort.starts),
+        ],
     }
 
 
-def planning(world: World = LARGE, times: int = 9) -> Figures:
+def planning(world: World) -> list[Row]:
     """The plan in full with nothing to do and with everything, and that for one failed host."""
     spec, health, view, policy = world.spec, world.health, world.view, Policy()
     bare = replace(view, tables=tuple(replace(table, routes={}) for table in view.tables))
@@ -61,17 +63,16 @@ def planning(world: World = LARGE, times: int = 9) -> Figures:
 
     planner = Planner(policy, first)
     planner.plan(spec, health, view)
-    failing = [world.without(host) for host in world.addresses[::2][:times]]
-    each = iter(failing)
-    return {
-        "of": str(world),
-        "nothing_to_do": summed_up(timed(lambda: plan(spec, health, view, policy, first), times)),
-        "all_missing": summed_up(timed(lambda: plan(spec, health, bare, policy, first), times)),
-        "one_failed_in_full": summed_up(
-            timed(lambda: plan(spec, failing[0], view, policy, first), times)
-        ),
-        "one_failed": summed_up(timed(lambda: planner.plan(spec, next(each), view), times)),
-    }
+    failing = iter([world.without(host) for host in world.addresses[::2][:PLANS]])
+
+    def row(what: str, act: Callable[[], Any], goal: dict[str, float]) -> Row:
+        return summary(f"plan, {what}", world, timed(act), goal)
+
+    return [
+        row("nothing to do", lambda: plan(spec, health, view, policy, first), PLAN_S),
+        row("every route missing", lambda: plan(spec, health, bare, policy, first), PLAN_S),
+        row("one host failed", lambda: planner.plan(spec, next(failing), view), PLAN_OF_ONE_S),
+    ]
 
 
 class Rig:
@@ -130,11 +131,10 @@ def is_ready(daemon: Daemon) -> bool:
     return daemon.ask("/health")[0] == 200
 
 
-def transitions(world: World, runs: int, pause_s: tuple[float, float] = OFTEN_S) -> Figures:
-    """From a host's failure, as its monitor judges it, to the arrival of the first request.
+def transitions(world: World, runs: int, pause_s: tuple[float, float], when: str) -> list[Row]:
+    """From a host's failure, as its monitor judges it, to the first request's arrival.
 
-    And until the last request of the host's one CIDR arrived. The EC2 answers at once; changes
-    are read back and all routes rechecked meanwhile, as they come.
+    And to that of the last of the host's one CIDR.
     """
     ec2 = InstantEc2(world)
     first_s: list[float] = []
@@ -153,74 +153,50 @@ def transitions(world: World, runs: int, pause_s: tuple[float, float] = OFTEN_S)
             last_s.append(calls[-1].arrived_s - told_s)
             used |= {call.cidr: host_of[call.interface] for call in calls}
             our.tell([])
-    return {"of": str(world), "first": summed_up(first_s), "last": summed_up(last_s)}
+    return [
+        summary(f"verdict to first request, {when}", world, first_s, TO_FIRST_S),
+        summary(f"verdict to last request, {when}", world, last_s),
+    ]
 
 
-def start(world: World) -> Figures:
+def start(world: World, times: int) -> list[Row]:
     """From EC2's last answer to the first request, where one CIDR is missing in every table."""
+    seconds = [_start(world) for _ in range(times)]
+    return [summary("start: EC2's last answer to first request", world, seconds, START_S)]
+
+
+def _start(world: World) -> float:
     ec2 = InstantEc2(world, Manner(without=1))
     started_s = time.monotonic()
     with rig(ec2) as our:
         calls = our.moved(started_s, world.tables)
-        told = [call for call in ec2.calls() if call.arrived_s < calls[0].arrived_s]
-        answered_s = max(c.answered_s for c in told if c.action.startswith("Describe"))
-        asked_s = min(c.arrived_s for c in told if c.action.startswith("Describe"))
-        return {
-            "of": str(world),
-            "start_to_first_describe": round(asked_s - started_s, 4),
-            "first_describe_to_last_answer": round(answered_s - asked_s, 4),
-            "last_answer_to_first_request": round(calls[0].arrived_s - answered_s, 4),
-        }
+        first_s = min(call.arrived_s for call in calls)
+        return first_s - max(
+            call.answered_s
+            for call in ec2.calls()
+            if call.arrived_s < first_s and call.action.startswith("Describe")
+        )
 
 
-def moves(count: int, bucket: tuple[float, float] | None) -> Figures:
-    """From the failure of the one host that carries so many routes until the last is moved.
-
-    Every change takes EC2 `CHANGE_S`; `bound` is what the bucket allows at best.
-    """
-    world = World(count, 1, 2)
-    bound_s = max(0.0, count - bucket[0]) / bucket[1] if bucket else 0.0
-    ec2 = InstantEc2(world, Manner(change_s=CHANGE_S, bucket=bucket))
-    with rig(ec2) as our:
-        our.wait(lambda: is_ready(our.daemon), "ready")
-        time.sleep(AT_REST_S[0])
-        told_s = our.tell([world.addresses[0]])
-        calls = our.moved(told_s, count, LIMIT_S + 1.5 * bound_s)
-        tried = [c for c in ec2.calls() if c.action == "ReplaceRoute" and c.arrived_s >= told_s]
-        return {
-            "seconds": round(max(call.answered_s for call in calls) - told_s, 3),
-            "bound": bound_s,
-            "refused_calls": sum(not call.is_accepted for call in tried),
-        }
-
-
-def timed(act: Callable[[], Any], times: int) -> list[float]:
+def timed(act: Callable[[], Any]) -> list[float]:
     found = []
-    for _ in range(times):
+    for _ in range(PLANS):
         began_s = time.perf_counter()
         act()
         found.append(time.perf_counter() - began_s)
     return found
 
 
-def summed_up(seconds: Sequence[float]) -> dict[str, float]:
-    in_order = sorted(seconds)
+def summary(
+    what: str, world: World, seconds: Sequence[float], goal: dict[str, float] | None = None
+) -> Row:
+    found = summed_up(seconds, digits=5)
     return {
-        "runs": len(in_order),
-        "min": round(in_order[0], 5),
-        "median": round(statistics.median(in_order), 5),
-        "p99": round(in_order[min(len(in_order) - 1, int(0.99 * len(in_order)))], 5),
-        "max": round(in_order[-1], 5),
+        "what": what,
+        "of": str(world),
+        "runs": len(seconds),
+        **found,
+        "goal": goal or {},
+        "met": all(found[key] <= limit for key, limit in (goal or {}).items()),
+        "samples": [round(each, 5) for each in seconds],
     }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=100)
-    arguments = parser.parse_args()
-    sys.stdout.write(json.dumps(measure(arguments.runs), indent=1) + "\n")
-    sys.stdout.write(f"load average {os.getloadavg()[0]:.1f}\n")
-
-
-if __name__ == "__main__":
-    main()

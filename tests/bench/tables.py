@@ -169,15 +169,18 @@ def memory(report: Report) -> Table:
 
 
 def overhead(report: Report) -> Table:
-    """Whatever figures there are, each with the sizes that it was measured at."""
-    found: Table = [("ms", "of", "what", "median", "p99", "max")]
-    for name, of in report["figures"].items():
-        for what, value in of.items():
-            if isinstance(value, dict):
-                cells = (f"{1e3 * value[key]:,.2f}" for key in ("median", "p99", "max"))
-                found.append((name, of["of"], what, *cells))
-            elif isinstance(value, int | float):
-                found.append((name, of["of"], what, f"{1e3 * value:,.2f}", "", ""))
+    found: Table = [("ms", "of", "runs", "min", "median", "p99", "max", "goal", "")]
+    for row in report["rows"]:
+        found.append(
+            (
+                row["what"],
+                row["of"],
+                str(row["runs"]),
+                *(f"{1e3 * row[key]:,.1f}" for key in ("min", "median", "p99", "max")),
+                ", ".join(f"{key} {ms(limit)}" for key, limit in row["goal"].items()),
+                verdict(row),
+            )
+        )
     return found
 
 
