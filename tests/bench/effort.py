@@ -63,6 +63,11 @@ class Effort:
         return 1 if self.is_short else 5
 
     @property
+    def memory_s(self) -> float:
+        """For so long memory is to stay as it is."""
+        return 5.0 if self.is_short else 3_600 * self.share
+
+    @property
     def growth(self) -> tuple[int, ...]:
         """Numbers of hosts that are simulated."""
         return (100, 1_000) if self.is_short else (100, 1_000, 5_000, 10_000, 20_000, 50_000)

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from examples.demo.daemon import Daemon
 from tests.bench.crowd import PORT, TABLES, Crowd, scene
 from tests.bench.effort import Effort
 from tests.bench.noise import noise
@@ -12,13 +13,16 @@ from tests.bench.noise import noise
 HOSTS = 1_000
 REST_S = 10.0
 GOAL_MIB = 250.0
+MORE_MIB = 5.0
+"""So much the allocator may keep of what an hour of work has needed at times."""
 HOW = (
     f"smaps_rollup's Pss of every process of a daemon with {HOSTS:,} hosts, {TABLES} tables and "
-    f"the monitors icmpecho and tcp at 1 s, {REST_S:g} s after it was ready"
+    f"the monitors icmpecho and tcp at 1 s, {REST_S:g} s after it was ready, and again "
 )
+Sizes = dict[str, float]
 
 
-def measure(_effort: Effort) -> dict[str, Any]:
+def measure(effort: Effort) -> dict[str, Any]:
     """MiB by process, and in all. Raises NotPossibleError where namespaces can't be made."""
     before = noise()
     monitors = {
@@ -27,23 +31,33 @@ def measure(_effort: Effort) -> dict[str, Any]:
     }
     with scene(Crowd(4, TABLES, HOSTS, 100), monitors, accepting=True) as our:
         time.sleep(REST_S)
-        _, root = our.daemon.ask("/")
-        name_of = {worker["pid"]: name for name, worker in root["workers"].items()}
-        name_of[our.daemon.pid] = "supervisor"
-        sizes: dict[str, float] = {}
-        for pid in descendants(our.daemon.pid):
-            name = name_of.get(pid, "others")
-            sizes[name] = round(sizes.get(name, 0.0) + pss_mib(pid), 1)
-    total = round(sum(sizes.values()), 1)
-    goal = {"total": GOAL_MIB}
+        first = sizes(our.daemon)
+        time.sleep(effort.memory_s)
+        later = sizes(our.daemon)
+    total = round(sum(first.values()), 1)
+    more = round(sum(later.values()) - total, 1)
     return {
-        "how": HOW,
+        "how": f"{HOW}{effort.memory_s:,.0f} s later",
         "noise": before,
-        "mib": dict(sorted(sizes.items(), key=lambda item: -item[1])),
+        "mib": dict(sorted(first.items(), key=lambda item: -item[1])),
+        "later_mib": later,
         "total": total,
-        "goal": goal,
-        "met": total <= GOAL_MIB,
+        "more": more,
+        "goal": {"total": GOAL_MIB, "more": MORE_MIB},
+        "met": total <= GOAL_MIB and more <= MORE_MIB,
     }
+
+
+def sizes(daemon: Daemon) -> Sizes:
+    """MiB by worker."""
+    _, root = daemon.ask("/")
+    name_of = {worker["pid"]: name for name, worker in root["workers"].items()}
+    name_of[daemon.pid] = "supervisor"
+    found: Sizes = {}
+    for pid in descendants(daemon.pid):
+        name = name_of.get(pid, "others")
+        found[name] = round(found.get(name, 0.0) + pss_mib(pid), 1)
+    return found
 
 
 def descendants(pid: int) -> list[int]:

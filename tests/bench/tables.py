@@ -162,10 +162,13 @@ def growth(report: Report) -> Table:
 
 
 def memory(report: Report) -> Table:
-    found: Table = [("process", "MiB", "goal", "")]
-    found += [(name, f"{size:.0f}", "", "") for name, size in report["mib"].items()]
-    total = f"{report['total']:.0f}"
-    return [*found, ("all", total, f"{report['goal']['total']:g}", verdict(report))]
+    later = report["later_mib"]
+    found: Table = [("MiB", "at first", "more later", "goal", "")]
+    for name, size in report["mib"].items():
+        found.append((name, f"{size:.1f}", f"{later.get(name, 0.0) - size:+.1f}", "", ""))
+    total, goal = f"{report['total']:.1f}", report["goal"]
+    limits = f"{goal['total']:g}, {goal['more']:g} more"
+    return [*found, ("all", total, f"{report['more']:+.1f}", limits, verdict(report))]
 
 
 def overhead(report: Report) -> Table:
