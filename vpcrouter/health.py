@@ -52,7 +52,7 @@ class HealthPolicy:
 
 
 @dataclass(slots=True)
-class _Record:
+class Record:
     """One host. The counters are of events in a row."""
 
     state: State = State.UNKNOWN
@@ -71,7 +71,7 @@ class Judge:
 
     def __init__(self, policy: HealthPolicy) -> None:
         self._policy = policy
-        self._records: dict[str, _Record] = {}
+        self._records: dict[str, Record] = {}
         self._in: dict[State, set[str]] = {state: set() for state in State}
         self.steady: set[str] = set()
         """Hosts whose answer is no news: healthy, with nothing counted against them. To be
@@ -90,7 +90,7 @@ class Judge:
             self._failed_since.pop(host, None)
         for host in wanted:
             if host not in self._records:
-                self._records[host] = _Record()
+                self._records[host] = Record()
                 self._in[State.UNKNOWN].add(host)
         seeds, self._seeds = self._seeds, {}
         self.seed_failed({h: min(at_s, now_s) for h, at_s in seeds.items() if h in wanted})
@@ -231,23 +231,23 @@ class Judge:
     def be_cut_off(self, reason: str, now_s: float) -> None:
         """Judge nothing until enough hosts are heard."""
 
-    def _count_miss(self, host: str, record: _Record, now_s: float) -> bool:
+    def _count_miss(self, host: str, record: Record, now_s: float) -> bool:
         """Draw the conclusion from the misses of a host that has not failed."""
         return record.misses >= self._policy.fall and self._fail(host, record, now_s)
 
-    def _has_recovered(self, record: _Record, now_s: float) -> bool:
+    def _has_recovered(self, record: Record, now_s: float) -> bool:
         record.answers += 1
         if record.hold_from_s is None:
             record.hold_from_s = now_s
         held_s = now_s - record.hold_from_s
         return record.answers >= self._policy.rise and held_s >= self._policy.hold_s
 
-    def _fail(self, host: str, record: _Record, at_s: float) -> bool:
+    def _fail(self, host: str, record: Record, at_s: float) -> bool:
         self._failed_since[host] = at_s
         record.misses = record.answers = 0
         return self._move(host, record, State.FAILED)
 
-    def _move(self, host: str, record: _Record, state: State) -> bool:
+    def _move(self, host: str, record: Record, state: State) -> bool:
         if record.state is state:
             return False
         self._in[record.state].discard(host)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import islice
 
-from vpcrouter.health import HealthPolicy, Judge, State, _Record
+from vpcrouter.health import HealthPolicy, Judge, Record, State
 from vpcrouter.messages import HealthReport
 
 MIN_HOSTS = 4
@@ -181,7 +181,7 @@ class BrakedJudge(Judge):
         self.cut_off = ""
         return True
 
-    def _count_miss(self, host: str, record: _Record, now_s: float) -> bool:
+    def _count_miss(self, host: str, record: Record, now_s: float) -> bool:
         if self.cut_off:
             record.misses = 0
             return self._move(host, record, State.UNKNOWN)

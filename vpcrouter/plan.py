@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import attrgetter
 
 from vpcrouter.health import Health, State
 from vpcrouter.spec import RouteSpec
@@ -147,9 +146,13 @@ def plan_of(
 
 def joined(parts: Mapping[str, Plan]) -> Plan:
     """The plan of all CIDRs from the parts about each."""
-    changes = [change for part in parts.values() for change in part.changes]
-    changes.sort(key=attrgetter("urgency", "table", "cidr"))
-    problems = (problem for cidr in sorted(parts) for problem in parts[cidr].problems)
+    in_order = [parts[cidr] for cidr in sorted(parts)]
+    groups: dict[tuple[Urgency, str], list[Change]] = {}
+    for part in in_order:
+        for change in part.changes:
+            groups.setdefault((change.urgency, change.table), []).append(change)
+    changes = (change for key in sorted(groups) for change in groups[key])
+    problems = (problem for part in in_order for problem in part.problems)
     return Plan(tuple(changes), tuple(problems))
 
 

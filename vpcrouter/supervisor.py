@@ -159,6 +159,7 @@ class Supervisor:
         elif action is Action.ABORT:
             log.error("worker is silent; aborting it", of=child.name, pid=child.pid)
             child.send_signal(signal.SIGABRT)
+            child.send_signal(signal.SIGCONT)  # should it be stopped, it hears that only now
             child.life.aborted(now_s)
         elif action is Action.KILL:
             log.error("worker does not end; killing it", of=child.name, pid=child.pid)

@@ -147,7 +147,7 @@ ENDS = {
     "block": "signal 6",
     "babble": "signal 9",
 }
-SIGNALS = {"STOP": "signal 9", "KILL": "signal 9", "SEGV": "signal 11"}
+SIGNALS = {"STOP": "signal 6", "KILL": "signal 9", "SEGV": "signal 11"}
 OTHERS = ("one", "two")
 
 
