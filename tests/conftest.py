@@ -1,10 +1,13 @@
 """What all tests share."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import settings
 
+# A shell's background job ignores Ctrl-C, and so would every process that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # The machine may be busy; each test has its own time-out.
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None, max_examples=2000)

@@ -141,8 +141,11 @@ def test_a_host_on_no_interface_is_reported_and_the_others_go_on(
     spec_file.write_text(json.dumps({CIDR: [HOSTS[0]], **lost}))
     daemon.wait_log("more of this kind; see /route_info")
     assert 1 <= daemon.log().count("host 127.0.9.8 is on no instance") <= 20
-    told = daemon.json("/route_info")["problems"]
-    assert sum("127.0.9.8" in problem for problem in told) == 50
+
+    def told() -> int:
+        return sum("127.0.9.8" in problem for problem in daemon.json("/route_info")["problems"])
+
+    wait_until(lambda: told() == 50, 5, daemon.log)
 
 
 def test_a_new_route_never_lands_on_a_failed_host(
