@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import pickle
 import struct
+import zlib
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, assert_spawning
 from multiprocessing.queues import SimpleQueue
@@ -23,7 +24,8 @@ from vpcrouter.messages import Envelope
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 STEP_BYTES = 1024 * 1024
-_LENGTH = struct.Struct("!I")
+_HEAD = struct.Struct("!II")
+"""A frame's length and checksum: unpickling what is damaged can ask for all memory there is."""
 
 
 def spawn_context() -> SpawnContext:
@@ -104,11 +106,16 @@ class Producer:
         body = pickle.dumps(self._waiting.pop(key), pickle.HIGHEST_PROTOCOL)
         if len(body) > MAX_FRAME_BYTES:
             raise ChannelError(f"a {key[1].__name__} of {len(body)} bytes is too large to send")
-        return memoryview(_LENGTH.pack(len(body)) + body)
+        return memoryview(framed(body))
 
     def close(self) -> None:
         self.closed = True
         self._writer.close()
+
+
+def framed(body: bytes) -> bytes:
+    """`body` as it is sent."""
+    return _HEAD.pack(len(body), zlib.crc32(body)) + body
 
 
 class Consumer:
@@ -142,14 +149,17 @@ class Consumer:
     def _cut(self) -> list[Envelope]:
         found: list[Envelope] = []
         start = 0
-        while len(self._buffer) - start >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._buffer, start)
+        while len(self._buffer) - start >= _HEAD.size:
+            length, checksum = _HEAD.unpack_from(self._buffer, start)
             if length > MAX_FRAME_BYTES:
                 raise ChannelError(f"a frame claims {length} bytes")
-            end = start + _LENGTH.size + length
+            end = start + _HEAD.size + length
             if len(self._buffer) < end:
                 break
-            found.append(_unpickle(bytes(self._buffer[start + _LENGTH.size : end])))
+            body = bytes(self._buffer[start + _HEAD.size : end])
+            if zlib.crc32(body) != checksum:
+                raise ChannelError("a frame is damaged")
+            found.append(_unpickle(body))
             start = end
         del self._buffer[:start]
         return found

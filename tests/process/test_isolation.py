@@ -54,7 +54,8 @@ def test_cut_off_it_changes_nothing_until_probes_come_back(
         time.sleep(0.01)  # no isolation hits all hosts' probes at the same moment
     daemon.wait_log("held back")
     wait_until(lambda: any("cut off" in reason for reason in reasons(daemon)), 10, daemon.log)
-    assert "it is we who are cut off" in daemon.json("/")["decided"]
+    cut_off = "it is we who are cut off"
+    wait_until(lambda: cut_off in daemon.json("/")["decided"], 5, daemon.log)
     assert daemon.json("/ips")["unknown_ips"] == list(ADDRESSES)
     spec_file.write_text(json.dumps({CIDR: ADDRESSES[:4], "10.66.0.0/16": ADDRESSES}))
     daemon.wait_log("route spec in force", count=2)

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vpcrouter import channel, messages
-from vpcrouter.channel import MAX_FRAME_BYTES, STEP_BYTES, Channel, Consumer, Producer
+from vpcrouter.channel import MAX_FRAME_BYTES, STEP_BYTES, Channel, Consumer, Producer, framed
 from vpcrouter.config import Settings
 from vpcrouter.errors import ChannelError
 from vpcrouter.messages import (
@@ -61,8 +61,7 @@ def envelope(message: Message, sequence: int = 1, worker: str = "w") -> Envelope
 
 
 def frame_of(content: Any) -> bytes:
-    body = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
-    return struct.pack("!I", len(body)) + body
+    return framed(pickle.dumps(content, pickle.HIGHEST_PROTOCOL))
 
 
 def large(letter: str, number_of_bytes: int) -> HostList:
@@ -198,12 +197,20 @@ class TestConsumer:
     def test_a_frame_that_claims_too_much_is_refused_before_it_comes(
         self, ends: Ends, length: int
     ) -> None:
-        ends.put_raw(struct.pack("!I", length))
+        ends.put_raw(struct.pack("!II", length, 0))
         with pytest.raises(ChannelError, match=f"claims {length} bytes"):
             ends.consumer.get_all()
 
+    def test_a_damaged_frame_is_refused_before_it_is_unpickled(self, ends: Ends) -> None:
+        # One changed byte can make of a pickle one that asks for 24 GiB.
+        frame = bytearray(frame_of(envelope(Heartbeat())))
+        frame[-1] ^= 1
+        ends.put_raw(bytes(frame))
+        with pytest.raises(ChannelError, match="a frame is damaged"):
+            ends.consumer.get_all()
+
     def test_the_largest_frame_is_waited_for(self, ends: Ends) -> None:
-        ends.put_raw(struct.pack("!I", MAX_FRAME_BYTES))
+        ends.put_raw(struct.pack("!II", MAX_FRAME_BYTES, 0))
         assert ends.consumer.get_all() == []
 
     @pytest.mark.parametrize(
@@ -229,7 +236,7 @@ class TestConsumer:
             len(name),
             name,
         )
-        ends.put_raw(struct.pack("!I", len(body)) + body)
+        ends.put_raw(framed(body))
         with pytest.raises(ChannelError, match="is no message"):
             ends.consumer.get_all()
 
@@ -278,7 +285,7 @@ def test_rubbish(data: bytes) -> None:
 
 @given(st.binary(max_size=100))
 def test_rubbish_in_a_good_frame(body: bytes) -> None:
-    assert is_handled(struct.pack("!I", len(body)) + body)
+    assert is_handled(framed(body))
 
 
 @given(st.integers(0, len(BYTES) - 1), st.integers(0, 255))
