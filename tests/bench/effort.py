@@ -1,4 +1,4 @@
-"""How much is measured: all of it takes most of an hour, CI has a minute."""
+"""How much is measured: all of it takes over an hour, CI has a minute."""
 
 from dataclasses import dataclass
 
