@@ -270,6 +270,13 @@ def test_no_worker_outlives_a_killed_supervisor(
     assert_gone(processes, 2.0)
 
 
+def run_first(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every Python that is started from now on run `code` before all else."""
+    (folder / "early").mkdir()
+    (folder / "early" / "sitecustomize.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(folder / "early"))
+
+
 SLEEPER = """
 import sys, time
 if "--multiprocessing-fork" in sys.orig_argv:
@@ -280,10 +287,8 @@ if "--multiprocessing-fork" in sys.orig_argv:
 def test_nor_does_one_that_is_stopped_before_it_runs_code_of_ours(
     supervise: StartSupervised, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Python runs this before all else, so the worker is held where only the kernel can end it.
-    (tmp_path / "early").mkdir()
-    (tmp_path / "early" / "sitecustomize.py").write_text(SLEEPER)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "early"))
+    # The worker is held where only the kernel can end it.
+    run_first(SLEEPER, tmp_path, monkeypatch)
     supervised = supervise(("one", MONITOR, "Obedient"))
 
     def starting() -> set[int]:
@@ -315,9 +320,7 @@ if "--multiprocessing-fork" in sys.orig_argv:
 def test_a_worker_that_is_stopped_while_it_starts_is_not_taken_for_a_slow_one(
     supervise: StartSupervised, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "early").mkdir()
-    (tmp_path / "early" / "sitecustomize.py").write_text(HELD_ONCE)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "early"))
+    run_first(HELD_ONCE, tmp_path, monkeypatch)
     monkeypatch.setenv("HELD_ONCE", str(tmp_path / "held"))
     supervised = supervise(OBSERVER)
     wait_until((tmp_path / "held").exists, START_S, supervised.log)
