@@ -5,10 +5,11 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from examples.demo import children
@@ -16,6 +17,7 @@ from examples.demo import children
 PROGRAM = Path(sys.executable).with_name("vpcrouterd")
 API_TIMEOUT_S = 2.0
 
+T = TypeVar("T")
 Ini = Mapping[str, Mapping[str, object]]
 
 
@@ -124,3 +126,14 @@ class Daemon:
         self.check()
         status, _ = self.ask("/health")
         return status == 200
+
+    def wait(self, is_so: Callable[[], T], what: str, limit_s: float, pause_s: float) -> T:
+        """The first truthy answer of `is_so`. Raises DaemonError after `limit_s`, and when the
+        daemon has ended."""
+        deadline_s = time.monotonic() + limit_s
+        while not (answer := is_so()):
+            self.check()
+            if time.monotonic() > deadline_s:
+                raise self.error(f"{what}: not within {limit_s:g} s")
+            time.sleep(pause_s)
+        return answer

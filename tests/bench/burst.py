@@ -13,7 +13,7 @@ from tests.bench.effort import Effort
 from tests.bench.instant_ec2 import InstantEc2, Manner
 from tests.bench.large import World
 from tests.bench.noise import noise
-from tests.bench.overhead import is_ready, rig
+from tests.bench.overhead import rig
 
 CAPACITY, PER_S = 50.0, 5.0
 """Of the bucket of ReplaceRoute (EC2's documentation, request throttling)."""
@@ -54,7 +54,7 @@ def one(routes: int, throttled: bool) -> dict[str, Any]:
     bucket = (CAPACITY, PER_S) if throttled else None
     ec2 = InstantEc2(world, Manner(change_s=CALL_S, bucket=bucket))
     with rig(ec2) as our:
-        our.wait(lambda: is_ready(our.daemon), "ready")
+        our.wait(our.daemon.is_ready, "ready")
         told_s = our.tell(world.addresses[:1])
         calls = our.moved(told_s, routes, bound_s(routes) + SPARE_S)
         refused = [call for call in ec2.calls() if not call.is_accepted]

@@ -116,12 +116,7 @@ class Scene:
 
     def wait(self, is_so: Callable[[], Any], what: str, pause_s: float = PAUSE_S) -> None:
         """Raises DaemonError after LIMIT_S."""
-        deadline_s = time.monotonic() + LIMIT_S
-        while not is_so():
-            self.daemon.check()
-            if time.monotonic() > deadline_s:
-                raise self.daemon.error(f"{what}: not within {LIMIT_S:g} s")
-            time.sleep(pause_s)
+        self.daemon.wait(is_so, what, LIMIT_S, pause_s)
 
     def failed(self) -> set[str] | None:
         """The failed hosts, as the API tells; None while the health of any is not known."""

@@ -92,12 +92,7 @@ class Rig:
         return float(self._socket.recv(100))
 
     def wait(self, is_so: Callable[[], Any], what: str, limit_s: float = LIMIT_S) -> None:
-        deadline_s = time.monotonic() + limit_s
-        while not is_so():
-            self.daemon.check()
-            if time.monotonic() > deadline_s:
-                raise self.daemon.error(f"{what}: not in {limit_s:g} s")
-            time.sleep(PAUSE_S)
+        self.daemon.wait(is_so, what, limit_s, PAUSE_S)
 
     def moved(self, since_s: float, count: int, limit_s: float = LIMIT_S) -> list[Call]:
         """Wait for so many accepted changes."""
@@ -127,10 +122,6 @@ def rig(ec2: InstantEc2, recheck_s: float = 30.0) -> Iterator[Rig]:
             yield Rig(folder, ec2, daemon)
 
 
-def is_ready(daemon: Daemon) -> bool:
-    return daemon.ask("/health")[0] == 200
-
-
 def transitions(world: World, runs: int, pause_s: tuple[float, float], when: str) -> list[Row]:
     """From a host's failure, as its monitor judges it, to the first request's arrival.
 
@@ -140,7 +131,7 @@ def transitions(world: World, runs: int, pause_s: tuple[float, float], when: str
     first_s: list[float] = []
     last_s: list[float] = []
     with rig(ec2) as our:
-        our.wait(lambda: is_ready(our.daemon), "ready")
+        our.wait(our.daemon.is_ready, "ready")
         host_of = {eni: host for host, eni in world.interfaces.items()}
         used = {cidr: hosts[0] for cidr, hosts in world.routes.items()}
         for _ in range(runs):

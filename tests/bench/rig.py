@@ -60,19 +60,13 @@ class Rig:
     def running(self) -> Iterator[None]:
         """The daemon runs, all routes are set, and all is at rest."""
         with self.daemon:
-            self.wait(self.daemon.is_ready, "vpcrouterd is not ready", 30.0)
+            self.wait(self.daemon.is_ready, "ready", 30.0)
             time.sleep(2 * SETTLED_S)
             yield
 
-    def wait(self, is_so: Any, otherwise: str, limit_s: float = LIMIT_S) -> Any:
+    def wait(self, is_so: Any, what: str, limit_s: float = LIMIT_S) -> Any:
         """The first truthy answer of `is_so`. Raises DaemonError after `limit_s`."""
-        deadline_s = time.monotonic() + limit_s
-        while not (answer := is_so()):
-            self.daemon.check()
-            if time.monotonic() > deadline_s:
-                raise self.daemon.error(f"{otherwise} after {limit_s:g} s")
-            time.sleep(PAUSE_S)
-        return answer
+        return self.daemon.wait(is_so, what, limit_s, PAUSE_S)
 
     def target(self, cidr: str = CIDR) -> str:
         """The host that all tables send `cidr` to."""
@@ -99,7 +93,7 @@ class Rig:
             ]
             return found if len(found) >= count else []
 
-        found: list[Call] = self.wait(enough, f"there were not {count} calls of {action}")
+        found: list[Call] = self.wait(enough, f"{count} calls of {action}")
         return sorted(found, key=changed_s)
 
     def moved(self, since: int, since_s: float, was: str) -> Sample:
