@@ -19,7 +19,7 @@ from vpcrouter.trouble import Trouble
 
 CHUNK = 128
 """So many probes are sent before answers are read again; a socket holds few of them."""
-CHUNKS_A_TURN = 2
+CHUNKS_A_TURN = 1
 MAX_READS = 1_000
 IDLE_S = 60.0
 REPORT_S_PER_HOST = 5e-6

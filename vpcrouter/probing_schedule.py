@@ -111,10 +111,10 @@ class Schedule:
 
     def take(self, now_s: float, limit: int) -> Batch | None:
         """Up to `limit` probes that are due. Pass what became of them to `sent`."""
-        hosts = self._take_normal(now_s, limit)
-        if self._lane and len(hosts) < limit:
-            hosts += self._take_fast(now_s, limit - len(hosts))
-        asks = min(len(self._asks), limit - len(hosts))
+        # However far behind a lane is, half of the probes are the other's.
+        urgent = self._take_fast(now_s, limit // 2) if self._lane else []
+        asks = min(len(self._asks), limit // 2 - len(urgent))
+        hosts = self._take_normal(now_s, limit - len(urgent) - asks) + urgent
         hosts += [self._asks.popleft() for _ in range(asks)]
         if not hosts:
             return None
