@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from vpcrouter.aws_parsing import Parsers
 from vpcrouter.errors import ConfigError, Ec2Error
 from vpcrouter.metadata import Metadata
 
@@ -24,12 +26,16 @@ def open_session(region: str | None) -> boto3.session.Session:
     boto3 cannot use, and when there is no region.
     """
     try:
-        session = boto3.session.Session(region_name=region)
-        if session.region_name:
-            return session
-        return boto3.session.Session(region_name=Metadata().region())
+        session = _session(region)
+        return session if session.region_name else _session(Metadata().region())
     except BotoCoreError as error:
         raise ConfigError([f"AWS settings: {error}"]) from None
+
+
+def _session(region: str | None) -> boto3.session.Session:
+    core = botocore.session.get_session()
+    core.register_component("response_parser_factory", Parsers())
+    return boto3.session.Session(region_name=region, botocore_session=core)
 
 
 def make_client(

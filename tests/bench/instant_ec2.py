@@ -131,6 +131,18 @@ def _page(tag: str, items: str, end: int, count: int) -> str:
     return f"<{tag}>{items}</{tag}>{token}"
 
 
+def _response(action: str, content: str) -> str:
+    namespace = "http://ec2.amazonaws.com/doc/2016-11-15/"
+    return f'<{action}Response xmlns="{namespace}">{content}</{action}Response>'
+
+
+def answer_of_tables(world: World) -> bytes:
+    """What DescribeRouteTables answers, all on one page."""
+    action = "DescribeRouteTables"
+    _, content = _State(world, Manner()).answer(action, {})
+    return _response(action, content).encode()
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -148,8 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
         action = params.pop("Action")
         status, content = self.state.answer(action, params)
         if status == 200:
-            text = f'<{action}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">'
-            text += f"{content}</{action}Response>"
+            text = _response(action, content)
         else:
             text = f"<Response><Errors><Error><Code>{content}</Code><Message>no</Message></Error>"
             text += "</Errors><RequestID>0</RequestID></Response>"

@@ -37,7 +37,7 @@ TYPES_ONLY = {"lifecycle": {"random"}}
 """A pure module may import these to name a type: what it is given is made elsewhere."""
 ONLY_IN = {
     "boto3": {"vpcrouter/aws.py"},
-    "botocore": {"vpcrouter/aws.py"},
+    "botocore": {"vpcrouter/aws.py", "vpcrouter/aws_parsing.py"},
     "kubernetes": {"vpcrouter/node_watch.py"},
     "multiprocessing": {
         "vpcrouter/channel.py",
