@@ -15,7 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from vpcrouter import describe
+from vpcrouter import describe, heap
 from vpcrouter import log as logs
 from vpcrouter.applying import Applying
 from vpcrouter.backoff import backoff_s
@@ -75,7 +75,7 @@ class Reconciler(Worker):
         self._recheck_s: float = values["route_recheck_interval"]
         self._pace = Pace(values["ec2_burst"], values["ec2_rate"])
         self._spec: RouteSpec | None = None
-        self._hosts: tuple[str, ...] = ()
+        self._hosts: frozenset[str] = frozenset()
         self._reports: dict[str, HealthReport] = {}
         self._monitors: tuple[str, ...] = values["monitors"]
         self._health = Health()
@@ -114,6 +114,7 @@ class Reconciler(Worker):
     def run(self, mailbox: Mailbox) -> None:
         # So long must a thread that has a request to send wait for another that computes.
         sys.setswitchinterval(SWITCH_S)
+        heap.keep_freed()
         threading.stack_size(STACK_BYTES)  # which count against memory_limit
         self._ec2 = Ec2(self.values["region"], self.values["vpc"])
         self._calls: Calls[Change | str] = Calls(PARALLEL_CALLS)
@@ -165,11 +166,11 @@ class Reconciler(Worker):
         if spec_report is not None and spec_report.spec not in (None, self._spec):
             self._spec = spec_report.spec
             assert self._spec is not None  # noqa: S101
-            self._hosts = self._spec.hosts
+            self._hosts = frozenset(self._spec.hosts)
             log.info("route spec in force", cidrs=len(self._spec.routes))
             for warning in self._spec.warnings:
                 log.warning(warning)
-            mailbox.post(HostList(self._hosts))
+            mailbox.post(HostList(self._spec.hosts))
             self._damping.keep(self._hosts)
             self._must_plan = self._is_news = self._is_view_news = True
         health_reports = mailbox.take_all(HealthReport)
@@ -177,13 +178,14 @@ class Reconciler(Worker):
             self._reports[report.monitor] = report
         has_news = health_reports or spec_report or time.monotonic() >= self._damping_end_s
         if has_news and self._spec is not None:
-            self._judge(self._hosts)
+            self._judge()
 
-    def _judge(self, hosts: Sequence[str]) -> None:
+    def _judge(self) -> None:
         hold = reason_to_hold(self._reports[m] for m in self._monitors if m in self._reports)
         self._must_plan = self._must_plan or hold != self._hold
         self._hold = hold
-        before, merged = self._health, merge(self._reports.values(), hosts, self._monitors)
+        before = self._health
+        merged = merge(self._reports.values(), self._hosts, self._monitors)
         now_s = time.monotonic()
         for host in sorted(merged.failed - before.failed):
             log.warning("host failed", host=host)
