@@ -14,6 +14,7 @@ import os
 import pickle
 import struct
 import zlib
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext, assert_spawning
 from multiprocessing.queues import SimpleQueue
@@ -103,7 +104,8 @@ class Producer:
 
     def _next_frame(self) -> memoryview:
         key = next(iter(self._waiting))
-        body = pickle.dumps(self._waiting.pop(key), pickle.HIGHEST_PROTOCOL)
+        envelope = self._waiting.pop(key)
+        body = envelope.pickled or pickle.dumps(envelope, pickle.HIGHEST_PROTOCOL)
         if len(body) > MAX_FRAME_BYTES:
             raise ChannelError(f"a {key[1].__name__} of {len(body)} bytes is too large to send")
         return memoryview(framed(body))
@@ -195,4 +197,4 @@ def _unpickle(body: bytes) -> Envelope:
         raise ChannelError(f"a frame does not unpickle: {error!r}") from error
     if not isinstance(envelope, Envelope):
         raise ChannelError(f"a frame holds a {type(envelope).__name__}")
-    return envelope
+    return replace(envelope, pickled=body)

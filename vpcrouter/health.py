@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from vpcrouter.messages import HealthReport
+from vpcrouter.messages import HealthReport, Hosts
 
 
 class State(StrEnum):
@@ -72,6 +72,7 @@ class Judge:
     def __init__(self, policy: HealthPolicy) -> None:
         self._policy = policy
         self._records: dict[str, Record] = {}
+        self._hosts = Hosts()
         self._in: dict[State, set[str]] = {state: set() for state in State}
         self.steady: set[str] = set()
         """Hosts whose answer is no news: healthy, with nothing counted against them. To be
@@ -92,6 +93,7 @@ class Judge:
             if host not in self._records:
                 self._records[host] = Record()
                 self._in[State.UNKNOWN].add(host)
+        self._hosts = Hosts(self._records)
         seeds, self._seeds = self._seeds, {}
         self.seed_failed({h: min(at_s, now_s) for h, at_s in seeds.items() if h in wanted})
 
@@ -204,6 +206,7 @@ class Judge:
             self.failed,
             self.failed_since,
             self.cut_off,
+            judged=self._hosts,
         )
 
     # What a judge may do that also looks at how the other hosts are (see `isolation`)
@@ -302,15 +305,24 @@ def merge(
             at_s = report.changed_s[host]
             since[host] = min(at_s, since.get(host, at_s))
     nobody: frozenset[str] = frozenset()
-    said = [healthy_of.get(monitor, nobody) & wanted for monitor in monitors]
+    said = [healthy_of.get(monitor, nobody) for monitor in monitors]
     healthy = wanted.intersection(*said) if said else nobody
+    presumed = nobody
+    if any(len(each) != len(healthy) for each in said):  # as nearly never
+        presumed = nobody.union(*said) & wanted - healthy
+    bad = failed | questionable
     return Health(
-        healthy - failed - questionable,
+        _without(healthy, bad),
         (wanted & questionable) - failed,
         wanted & failed,
         since,
-        nobody.union(*said) - healthy - failed - questionable,
+        _without(presumed, bad),
     )
+
+
+def _without(hosts: frozenset[str], bad: Collection[str]) -> frozenset[str]:
+    """Sets of thousands are not copied for nothing."""
+    return hosts if hosts.isdisjoint(bad) else hosts.difference(bad)
 
 
 def worst_case_detection_s(

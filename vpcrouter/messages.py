@@ -5,7 +5,8 @@ repeated or overtaken at the cost of one cycle and no correctness.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 from vpcrouter.spec import RouteSpec
@@ -52,12 +53,32 @@ class HostList(Message):
     hosts: tuple[str, ...]
 
 
+class Hosts(frozenset[str]):
+    """Hosts that are told of again and again, by thousands: only the first time costs much.
+
+    Who sends them keeps their written form, and who reads them the set.
+    """
+
+    @cached_property
+    def text(self) -> str:
+        return " ".join(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return hosts_of, (self.text,)
+
+
+@lru_cache(maxsize=16)
+def hosts_of(text: str) -> Hosts:
+    return Hosts(text.split())
+
+
 @dataclass(frozen=True, slots=True)
 class HealthReport(Message):
     """One monitor's judgement. A host in none of the sets is unknown.
 
     `changed_s` is the monotonic time of each failed host's judgement. `cut_off` says why nothing
     can be judged from here; `probes` is False for a monitor that passes on somebody else's word.
+    `judged` has all hosts, where that is known: then what is sent are the few not healthy.
     """
 
     readers = frozenset({RECONCILER, API})
@@ -69,11 +90,24 @@ class HealthReport(Message):
     changed_s: Mapping[str, float] = field(default_factory=dict)
     cut_off: str = ""
     probes: bool = True
+    judged: Hosts = field(default=Hosts(), compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        values = tuple(getattr(self, each.name) for each in fields(self))
+        others = self.judged - self.healthy
+        if len(others) + len(self.healthy) != len(self.judged) or len(others) > len(self.healthy):
+            return HealthReport, values
+        return _report, (others, *values[:1], *values[2:])
 
     def of_one_away(self) -> "HealthReport":
         """What still counts once the monitor is gone: nothing is known to be healthy."""
         nobody: frozenset[str] = frozenset()
         return replace(self, healthy=nobody, questionable=nobody)
+
+
+def _report(others: frozenset[str], monitor: str, *values: Any) -> HealthReport:
+    """A report of hosts that are all healthy but the `others`; the last value is all of them."""
+    return HealthReport(monitor, values[-1] - others, *values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +238,14 @@ class SettingsReport(Message):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A message under way: which life of which worker sent it, and when (monotonic seconds)."""
+    """A message under way: which life of which worker sent it, and when (monotonic seconds).
+
+    `pickled` is it as it came, so that passing it on costs no second pickling.
+    """
 
     worker: str
     generation: int
     sequence: int
     sent_s: float
     message: Message
+    pickled: bytes = field(default=b"", compare=False, repr=False)

@@ -45,7 +45,7 @@ class Planner:
         if self._known is None:
             return None
         old_spec, old_health, old_view = self._known
-        if spec != old_spec or view.interfaces != old_view.interfaces:
+        if not _is_same(spec, old_spec) or not _is_same(view.interfaces, old_view.interfaces):
             return None
         if [table.id for table in view.tables] != [table.id for table in old_view.tables]:
             return None
@@ -54,6 +54,11 @@ class Planner:
         for old, new in zip(old_view.tables, view.tables, strict=True):
             found.update(_differing_routes(old.routes, new.routes))
         return found
+
+
+def _is_same(one: object, other: object) -> bool:
+    """Mappings are compared entry by entry even with themselves."""
+    return one is other or one == other
 
 
 def _index(spec: RouteSpec) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vpcrouter.child import Child
-from vpcrouter.messages import Envelope, Message
+from vpcrouter.messages import RECONCILER, Envelope, Message
 
 
 class Relay:
@@ -32,9 +32,9 @@ class Relay:
         """Keep it, and give it to all that read its kind."""
         kind = type(envelope.message)
         self._latest[envelope.worker, kind] = envelope
-        for child in self._children.values():
-            if child.role in kind.readers:
-                self._send(child, envelope)
+        readers = [child for child in self._children.values() if child.role in kind.readers]
+        for child in sorted(readers, key=_comes_later):
+            self._send(child, envelope)
 
     def publish(self, worker: str, generation: int, message: Message) -> None:
         """Pass on what a worker says that is not there to say it."""
@@ -66,6 +66,11 @@ class Relay:
                 forget(self._selector, producer)
 
         self._selector.register(producer, selectors.EVENT_WRITE, flush)
+
+
+def _comes_later(child: Child) -> bool:
+    """Routes wait for nobody else to be told."""
+    return child.role != RECONCILER
 
 
 def forget(selector: selectors.DefaultSelector, fileobj: Any) -> None:

@@ -70,4 +70,4 @@ class Effort:
     @property
     def growth(self) -> tuple[int, ...]:
         """Numbers of hosts that are simulated."""
-        return (100, 1_000) if self.is_short else (100, 1_000, 5_000, 10_000, 20_000, 50_000)
+        return (100, 1_000) if self.is_short else (100, 1_000, 5_000, 20_000, 50_000, 200_000)

@@ -16,11 +16,13 @@ from vpcrouter import channel, messages
 from vpcrouter.channel import MAX_FRAME_BYTES, STEP_BYTES, Channel, Consumer, Producer, framed
 from vpcrouter.config import Settings
 from vpcrouter.errors import ChannelError
+from vpcrouter.health import HealthPolicy, Judge
 from vpcrouter.messages import (
     Envelope,
     HealthReport,
     Heartbeat,
     HostList,
+    Hosts,
     Message,
     RoutingReport,
     SettingsReport,
@@ -100,6 +102,56 @@ def test_every_message_arrives_as_it_was(ends: Ends, message: Message) -> None:
     ends.producer.put(envelope(message))
     assert ends.consumer.get_all() == [envelope(message)]
     assert ends.consumer.get_all() == []
+
+
+def sent(report: HealthReport) -> HealthReport:
+    """As it arrives."""
+    ends = Ends()
+    ends.producer.put(envelope(report))
+    (received,) = ends.consumer.get_all()
+    ends.close()
+    assert isinstance(received.message, HealthReport)
+    return received.message
+
+
+HOSTS = st.frozensets(st.sampled_from("abcdefgh"))
+
+
+@given(st.lists(st.sampled_from(["healthy", "questionable", "failed", "unknown"])), HOSTS)
+def test_a_health_report_arrives_as_it_was(states: list[str], gone: frozenset[str]) -> None:
+    of = {name: {f"h{i}" for i, its in enumerate(states) if its == name} for name in set(states)}
+    healthy, questionable, failed = (
+        frozenset(of.get(name, ())) for name in ("healthy", "questionable", "failed")
+    )
+    judged = Hosts(f"h{i}" for i in range(len(states)))
+    report = HealthReport("m", healthy, questionable, failed, {}, "cut off", False, judged)
+    read = sent(report)
+    assert read == report
+    assert read.judged == judged
+    assert sent(read.of_one_away()) == report.of_one_away()
+    strange = dataclasses.replace(report, healthy=healthy | gone)
+    assert sent(strange) == strange
+
+
+def test_hosts_that_were_read_before_are_read_no_second_time() -> None:
+    judge = Judge(HealthPolicy(fall=1))
+    judge.set_hosts([f"10.0.{i >> 8}.{i & 255}" for i in range(1_000)], 0.0)
+    read = []
+    for at_s, host in enumerate(("10.0.0.1", "10.0.0.2")):
+        judge.missed(host, at_s)
+        for other in judge.report("m").judged - {"10.0.0.1", "10.0.0.2"}:
+            judge.answered(other, at_s)
+        read.append(sent(judge.report("m")))
+    assert [len(report.healthy) for report in read] == [998, 998]
+    assert read[0].judged is read[1].judged
+
+
+def test_what_is_passed_on_is_pickled_once(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends.producer.put(envelope(HostList(("a",))))
+    (received,) = ends.consumer.get_all()
+    monkeypatch.setattr(pickle, "dumps", lambda *_: pytest.fail("pickled again"))
+    ends.producer.put(received)
+    assert ends.consumer.get_all() == [received]
 
 
 def test_every_kind_of_message_is_tried() -> None:
