@@ -34,29 +34,28 @@ def flags_for(web: Web, scheme: str = "http") -> tuple[str, ...]:
     )
 
 
-@pytest.mark.parametrize(
-    ("behave", "reason"),
-    [
+def test_a_host_that_does_not_answer_well_loses_its_routes(
+    net: Network, web: Web, start_daemon: StartDaemon
+) -> None:
+    daemon = start_daemon(*flags_for(web))
+    faults: list[tuple[Behave, str]] = [
         (answer(500, b"all is ready"), "status 500"),
         (answer(200, b"in maintenance"), "the body lacks the text"),
         (stalls, "timed out waiting for the answer"),
         (drips, "timed out waiting for the answer"),
         (says(b"rubbish\r\n\r\n"), "no HTTP answer"),
-    ],
-)
-def test_a_host_that_does_not_answer_well_loses_its_routes(
-    behave: Behave, reason: str, net: Network, web: Web, start_daemon: StartDaemon
-) -> None:
-    daemon = start_daemon(*flags_for(web))
-    first = wait_target(net, set(HOSTS))
-    daemon.wait_healthy()
-    web.behave[first] = behave
-    wait_target(net, set(HOSTS) - {first})
-    assert daemon.json("/ips")["failed_ips"] == [first]
-    assert reason in daemon.log()
-    web.behave[first] = READY
-    wait_until(lambda: daemon.json("/ips")["failed_ips"] == [], 30, daemon.log)
-    assert target(net) != first
+    ]
+    for behave, reason in faults:
+        first = wait_target(net, set(HOSTS))
+        daemon.wait_healthy()
+        told = daemon.log().count(reason)
+        web.behave[first] = behave
+        second = wait_target(net, set(HOSTS) - {first})
+        assert daemon.json("/ips")["failed_ips"] == [first]
+        daemon.wait_log(reason, count=told + 1)
+        web.behave[first] = READY
+        wait_until(lambda: daemon.json("/ips")["failed_ips"] == [], 30, daemon.log)
+        assert target(net) == second
 
 
 def test_over_tls_with_a_client_certificate(

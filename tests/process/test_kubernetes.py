@@ -87,16 +87,37 @@ def test_a_node_cordoned_or_under_pressure_is_questionable_and_left(
         first = second
 
 
-def test_events_come_by_the_watch(api: KubernetesApi, net: Network, start: Start) -> None:
-    start()
-    first = wait_target(net, set(HOSTS))
+def test_what_happens_comes_by_the_watch_whatever_becomes_of_it(
+    api: KubernetesApi, net: Network, start: Start
+) -> None:
+    daemon = start()
+
+    def cordon(first: str) -> None:
+        """It is noticed, and all is well again."""
+        api.put(node(NAME_OF[first], first, cordoned=True))
+        wait_target(net, set(HOSTS) - {first})
+        api.put(node(NAME_OF[first], first))
+        wait_states(daemon, [], [])
+
     lists = len(api.lists())
     began_s = time.monotonic()
-    api.put(node(NAME_OF[first], first, ready="False"))
-    wait_target(net, set(HOSTS) - {first})
+    cordon(wait_target(net, set(HOSTS)))
     assert time.monotonic() - began_s < 3
-    assert len(api.lists()) == lists
     assert all(query["allowWatchBookmarks"] == "true" for query in api.watches())
+
+    watches = len(api.watches())
+    api.drop()
+    cordon(wait_target(net, set(HOSTS)))
+    assert len(api.watches()) > watches
+    assert int(api.watches()[-1]["resourceVersion"]) >= 103
+    assert len(api.lists()) == lists, "it goes on where it was"
+
+    api.compact()
+    api.drop()  # the next watch wants to go on from before
+    daemon.wait_log("too old to go on")
+    cordon(wait_target(net, set(HOSTS)))
+    assert "Kubernetes does not tell" not in daemon.log()
+    assert len(api.lists()) == lists + 1
 
 
 def test_a_host_that_is_no_node_or_no_longer_moves_nothing(
@@ -117,20 +138,6 @@ def healthy(daemon: Daemon) -> list[str]:
     return [host for host in HOSTS if host not in ill]
 
 
-def test_a_dropped_watch_goes_on_where_it_was(
-    api: KubernetesApi, net: Network, start: Start
-) -> None:
-    start()
-    first = wait_target(net, set(HOSTS))
-    lists, watches = len(api.lists()), len(api.watches())
-    api.drop()
-    api.put(node(NAME_OF[first], first, ready="False"))
-    wait_target(net, set(HOSTS) - {first})
-    assert len(api.watches()) > watches
-    assert int(api.watches()[-1]["resourceVersion"]) >= 103
-    assert len(api.lists()) == lists
-
-
 def test_what_happened_before_history_was_compacted_is_found_by_a_new_list(
     api: KubernetesApi, net: Network, start: Start
 ) -> None:
@@ -147,34 +154,16 @@ def test_what_happened_before_history_was_compacted_is_found_by_a_new_list(
     assert len(api.lists()) > lists
 
 
-def test_410_gone_is_answered_by_a_new_list_and_a_watch_from_there(
-    api: KubernetesApi, net: Network, start: Start
-) -> None:
-    daemon = start()
-    first = wait_target(net, set(HOSTS))
-    api.compact()
-    api.drop()  # the next watch wants to go on from before
-    daemon.wait_log("too old to go on")
-    api.put(node(NAME_OF[first], first, ready="False"))
-    wait_target(net, set(HOSTS) - {first})
-    assert "Kubernetes does not tell" not in daemon.log()
-
-
-def test_the_server_ends_watches_and_all_nodes_are_listed_every_interval(
+def test_the_server_ends_watches_and_all_nodes_are_listed_by_pages_every_interval(
     api: KubernetesApi, start: Start
 ) -> None:
+    api.page_size = 1
     daemon = start("1")
+    assert [query.get("continue") for query in api.lists()[:3]] == [None, "1", "2"]
     lists = len(api.lists())
-    wait_until(lambda: len(api.lists()) >= lists + 3, 15, daemon.log)
+    wait_until(lambda: len(api.lists()) >= lists + 3 * 3, 15, daemon.log)
     assert {query["timeoutSeconds"] for query in api.watches()} == {"1"}
     assert "level=error" not in daemon.log()
-
-
-def test_lists_are_paged(api: KubernetesApi, net: Network, start: Start) -> None:
-    api.page_size = 1
-    start()
-    wait_target(net, set(HOSTS))
-    assert [query.get("continue") for query in api.lists()[:3]] == [None, "1", "2"]
 
 
 def test_a_watch_that_hangs_is_noticed(api: KubernetesApi, net: Network, start: Start) -> None:
@@ -208,18 +197,16 @@ def test_a_server_that_goes_away_harms_nothing(
     wait_until(lambda: second in healthy(daemon), 15, daemon.log)
 
 
-@pytest.mark.parametrize("status", [403, 500])
-def test_refusals_are_told_and_harm_nothing(
-    status: int, api: KubernetesApi, net: Network, start: Start
-) -> None:
+def test_refusals_are_told_and_harm_nothing(api: KubernetesApi, net: Network, start: Start) -> None:
     daemon = start("1")
     first = wait_target(net, set(HOSTS))
-    api.set_faults(status=status)
-    daemon.wait_log(f"HTTP {status}")
-    assert target(net) == first
-    assert states(daemon) == ([], [])
-    api.set_faults()
-    daemon.wait_log("Kubernetes tells again")
+    for count, status in enumerate((403, 500), start=1):
+        api.set_faults(status=status)
+        daemon.wait_log(f"HTTP {status}")
+        assert target(net) == first
+        assert states(daemon) == ([], [])
+        api.set_faults()
+        daemon.wait_log("Kubernetes tells again", count=count)
 
 
 def test_a_watch_that_talks_rubbish_is_not_listened_to(

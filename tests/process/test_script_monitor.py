@@ -134,31 +134,24 @@ def test_questionable_hosts_keep_their_routes_where_none_is_healthy(
     assert target(net) == chosen
 
 
-@pytest.mark.parametrize(
-    ("what", "reason"),
-    [
-        ("exit 3", "exit status 3"),
-        ("kill -9 $$", "the command was ended by signal 9"),
-        ('rm "$0"; exit 0', "the command cannot be started: No such file or directory"),
-    ],
-)
 def test_what_says_nothing_of_the_host_changes_nothing(
-    what: str,
-    reason: str,
-    ec2: EmbeddedEc2,
-    net: Network,
-    script: Script,
-    start_daemon: StartDaemon,
+    ec2: EmbeddedEc2, net: Network, script: Script, start_daemon: StartDaemon
 ) -> None:
     daemon = start_daemon(*script.flags())
     first = wait_target(net, set(HOSTS))
-    daemon.wait_healthy()
-    since = ec2.calls()[-1].seq
-    script.does(first, what)
-    daemon.wait_log(f"{reason}; it says nothing of the host")
-    assert [a for a in wait_rechecks(ec2, since) if a != "DescribeRouteTables"] == []
-    assert ips(daemon, "failed_ips") == []
-    assert target(net) == first
+    for what, reason in (
+        ("exit 3", "exit status 3"),
+        ("kill -9 $$", "the command was ended by signal 9"),
+        ('rm "$0"; exit 0', "the command cannot be started: No such file or directory"),
+    ):
+        daemon.wait_healthy()
+        since = ec2.calls()[-1].seq
+        script.does(first, what)
+        daemon.wait_log(f"{reason}; it says nothing of the host")
+        assert [a for a in wait_rechecks(ec2, since) if a != "DescribeRouteTables"] == []
+        assert ips(daemon, "failed_ips") == []
+        assert target(net) == first
+        script.does(first, "exit 0")
 
 
 def test_a_command_out_of_time_is_killed_with_all_that_it_started(
@@ -186,28 +179,44 @@ def test_what_a_command_leaves_behind_ends_with_it(
     wait_until(lambda: not breeders(), 3, lambda: str(breeders()))
 
 
-@pytest.mark.parametrize("who", ["worker", "keeper", "daemon", "guard"])
 def test_no_command_outlives_who_is_killed(
-    who: str, net: Network, script: Script, start_daemon: StartDaemon
+    net: Network, script: Script, start_daemon: StartDaemon
 ) -> None:
     for host in HOSTS:
         script.does(host, BREEDS)
     daemon = start_daemon(*script.flags(), "--script_timeout", "30", "--script_interval", "60")
-    wait_until(lambda: len(breeders()) == 12, 20, lambda: f"{breeders()}\n{daemon.log()}")
-    before = breeders()
+
+    def wait_bred() -> set[int]:
+        wait_until(lambda: len(breeders()) == 12, 20, lambda: f"{breeders()}\n{daemon.log()}")
+        return breeders()
+
+    before = wait_bred()
     worker = daemon.worker_pids()["script"]
-    (keeper,) = children_of(worker)
-    victim = {"worker": worker, "keeper": keeper, "daemon": daemon.pid}.get(who)
-    gone = before if victim else breeders() & descendants(guard := min(children_of(keeper)))
-    os.kill(victim or guard, signal.SIGKILL)
-    wait_until(lambda: not before & gone & breeders(), 2, lambda: str(breeders()))
-    if who == "daemon":
-        daemon.wait_exit()
-    if who != "guard":
-        return
+    guard = min(children_of(keeper_of(worker)))
+    gone = before & descendants(guard)
+    os.kill(guard, signal.SIGKILL)
+    wait_gone(gone)
     assert before & breeders() == before - gone, "the others go on"
     daemon.wait_log("what became of the command is not known")
     assert daemon.worker_pids()["script"] == worker
+
+    for is_keeper in (False, True):
+        before, worker = breeders(), daemon.worker_pids()["script"]
+        os.kill(keeper_of(worker) if is_keeper else worker, signal.SIGKILL)
+        wait_gone(before)
+        wait_bred()
+    os.kill(daemon.pid, signal.SIGKILL)
+    wait_until(lambda: not breeders(), 2, lambda: str(breeders()))
+    daemon.wait_exit()
+
+
+def wait_gone(processes: set[int]) -> None:
+    wait_until(lambda: not processes & breeders(), 2, lambda: str(breeders()))
+
+
+def keeper_of(worker: int) -> int:
+    (keeper,) = children_of(worker)
+    return keeper
 
 
 def children_of(pid: int) -> set[int]:
