@@ -56,19 +56,20 @@ class HostList(Message):
 class Hosts(frozenset[str]):
     """Hosts that are told of again and again, by thousands: only the first time costs much.
 
-    Who sends them keeps their written form, and who reads them the set.
+    Who sends them keeps their written form, and who reads them the set, one for all senders.
     """
 
     @cached_property
     def text(self) -> str:
-        return " ".join(self)
+        return " ".join(sorted(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return hosts_of, (self.text,)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def hosts_of(text: str) -> Hosts:
+    """What `Hosts.text` stands for."""
     return Hosts(text.split())
 
 
@@ -93,11 +94,11 @@ class HealthReport(Message):
     judged: Hosts = field(default=Hosts(), compare=False, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        values = tuple(getattr(self, each.name) for each in fields(self))
         others = self.judged - self.healthy
-        if len(others) + len(self.healthy) != len(self.judged) or len(others) > len(self.healthy):
-            return HealthReport, values
-        return _report, (others, *values[:1], *values[2:])
+        is_short = len(others) < len(self.healthy) == len(self.judged) - len(others)
+        if not is_short:
+            return HealthReport, tuple(getattr(self, each.name) for each in fields(self))
+        return _all_healthy_but, (others, replace(self, healthy=frozenset()))
 
     def of_one_away(self) -> "HealthReport":
         """What still counts once the monitor is gone: nothing is known to be healthy."""
@@ -105,9 +106,8 @@ class HealthReport(Message):
         return replace(self, healthy=nobody, questionable=nobody)
 
 
-def _report(others: frozenset[str], monitor: str, *values: Any) -> HealthReport:
-    """A report of hosts that are all healthy but the `others`; the last value is all of them."""
-    return HealthReport(monitor, values[-1] - others, *values)
+def _all_healthy_but(others: frozenset[str], report: HealthReport) -> HealthReport:
+    return replace(report, healthy=report.judged - others)
 
 
 @dataclass(frozen=True, slots=True)
