@@ -64,8 +64,15 @@ class Client:
             try:
                 yield path
             finally:
-                client.send_signal(signal.SIGINT)
-                client.wait(CLIENT_S)
+                # An interrupt that meets it inside a callback is lost there.
+                wait_until(lambda: _interrupted(client), CLIENT_S, "the client has ended", 1.0)
+
+
+def _interrupted(client: subprocess.Popen[bytes]) -> bool:
+    client.send_signal(signal.SIGINT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        client.wait(2)
+    return client.returncode is not None
 
 
 @pytest.fixture
