@@ -6,7 +6,7 @@ several milliseconds, made by whichever thread happens to free the last of it.
 
 import ctypes
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 TRIM_ABOVE = 1 << 30
 MAP_FROM = 1 << 24
 
@@ -17,3 +17,4 @@ def keep_freed() -> None:
     if mallopt is not None:
         mallopt(M_TRIM_THRESHOLD, TRIM_ABOVE)
         mallopt(M_MMAP_THRESHOLD, MAP_FROM)
+        mallopt(M_ARENA_MAX, 1)
