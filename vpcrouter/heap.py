@@ -1,7 +1,8 @@
 """Memory that is freed is kept for the next use: mallopt(3).
 
 The C library gives tens of MiB that a large answer took back to the kernel in one call, of
-several milliseconds, made by whichever thread happens to free the last of it.
+several milliseconds, made by whichever thread happens to free the last of it. So that not every
+thread keeps as much, all share one arena.
 """
 
 import ctypes

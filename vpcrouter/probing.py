@@ -25,6 +25,9 @@ IDLE_S = 60.0
 REPORT_S_PER_HOST = 2e-6
 """The shortest time between reports, for each host: a report costs all who read it."""
 LATE_LOG_S = 60.0
+PACE_S = 10.0
+"""Over so long it is seen whether there is time for all probes."""
+BEHIND_SHARE = 0.05
 
 log = logs.get(__name__)
 
@@ -94,7 +97,12 @@ class ProbeLoop:
         self._cut_off = Trouble(
             log, "it is we who are cut off; no host is judged", "hosts answer again; judged afresh"
         )
-        self._wake_s = self._woken_s = clock()
+        self._behind = Trouble(
+            log,
+            "there is no time for all probes; deaths are found later than promised",
+            "there is time for all probes again",
+        )
+        self._wake_s = self._woken_s = self._paced_s = clock()
         self._turn_s = 0.0
         self._watching = False
         self._report_from_s = 0.0
@@ -136,6 +144,7 @@ class ProbeLoop:
         self._send()
         self._schedule.settle(self._clock())
         self._cut_off.tell(self._schedule.judge.cut_off)
+        self._note_pace()
         self._report(mailbox)
 
     def _look_at_uplink(self, is_news: bool) -> None:
@@ -234,6 +243,22 @@ class ProbeLoop:
         if self._unsent_s is not None and now_s - self._unsent_s > round_s:
             log.info("all probes are sent again")
             self._unsent_s = None
+
+    def _note_pace(self) -> None:
+        now_s = self._clock()
+        took_s = now_s - self._paced_s
+        if took_s < PACE_S:
+            return
+        skipped, self._schedule.skipped, self._paced_s = self._schedule.skipped, 0, now_s
+        interval_s = self._timing.interval_s
+        share = skipped * interval_s / (took_s * max(1, len(self._schedule.hosts)))
+        every_s = interval_s / max(1e-3, 1 - share)
+        is_behind = share > BEHIND_SHARE
+        whys = (
+            f"each host is probed every {every_s:.2g} s instead of {interval_s:g} s: "
+            "probe fewer hosts, or less often"
+        )
+        self._behind.tell((self._behind.reason or whys) if is_behind else "")
 
     def _report(self, mailbox: Mailbox) -> None:
         now_s = self._clock()

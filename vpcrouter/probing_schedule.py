@@ -49,7 +49,8 @@ class Schedule:
     """Probes of one monitor. Tells the judge what became of each, exactly once.
 
     `changed` is set when the judgement of any host has changed, `unsent` counts probes that
-    could not be sent; whoever reports them resets them.
+    could not be sent, `skipped` those for which there was no time; whoever reports them resets
+    them.
     """
 
     def __init__(self, timing: Timing, judge: Judge) -> None:
@@ -57,6 +58,7 @@ class Schedule:
         self.judge = judge
         self.changed = False
         self.unsent = 0
+        self.skipped = 0
         self._ring: list[str] = []
         self._next_slot = 0
         self._round_s = 0.0
@@ -114,7 +116,7 @@ class Schedule:
         # However far behind a lane is, half of the probes are the other's.
         urgent = self._take_fast(now_s, limit // 2) if self._lane else []
         asks = min(len(self._asks), limit // 2 - len(urgent))
-        hosts = self._take_normal(now_s, limit - len(urgent) - asks) + urgent
+        hosts = urgent + self._take_normal(now_s, limit - len(urgent) - asks)
         hosts += [self._asks.popleft() for _ in range(asks)]
         if not hosts:
             return None
@@ -164,7 +166,9 @@ class Schedule:
             return []
         due = int((now_s - self._round_s) * size / self.timing.interval_s + ROUNDING)
         # After a late turn nobody is probed twice at once.
-        self._slots_done = max(self._slots_done, due - size)
+        skipped = max(0, due - size - self._slots_done)
+        self.skipped += skipped
+        self._slots_done += skipped
         count = min(due - self._slots_done, limit, size)
         if count <= 0:
             return []

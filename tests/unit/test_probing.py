@@ -249,30 +249,53 @@ def test_dead_hosts_cost_live_ones_no_probe() -> None:
     assert net.reports[-1][1].failed == set(hosts) - set(live)
 
 
+class Slow(Net):
+    """To send a probe takes `cost_s`."""
+
+    cost_s = 40e-6
+
+    def send(self, hosts: Sequence[str], first: int) -> Collection[int]:
+        self.now_s += self.cost_s * len(hosts)
+        return super().send(hosts, first)
+
+
 @pytest.mark.parametrize("count", [1, 1_000])
 def test_a_monitor_with_too_much_to_do_is_late_by_a_round_only(count: int) -> None:
     """It makes half of the probes that it should, and those of hosts in doubt are not last."""
-    cost_s = 40e-6
-    timing = Timing(0.1, 0.08, 0.05, hold_s=1.0)
-
-    class Slow(Net):
-        def send(self, hosts: Sequence[str], first: int) -> Collection[int]:
-            self.now_s += cost_s * len(hosts)
-            return super().send(hosts, first)
-
     died_s = 2.345
     hosts = names(5_000)
     dead = set(hosts[:: 5_000 // count])
+    timing = Timing(0.1, 0.08, 0.05, hold_s=1.0)
     net = Slow(lambda host, now_s: host not in dead or now_s < died_s, timing)
     net.use(*hosts)
     net.run(4.0)
     assert net.ever_failed() == dead
     took_s = max(net.failed_at_s(host) for host in dead) - died_s
     rate = 2 if count > 1 else 1  # when many are in doubt, half of the probes are the others'
-    worst_s = worst_case_detection_s(len(hosts) * cost_s * rate, 0.08, 3, 0.05)
+    worst_s = worst_case_detection_s(len(hosts) * net.cost_s * rate, 0.08, 3, 0.05)
     assert took_s <= worst_s + 0.05
     others = Counter(host for at_s, host in net.probes if at_s >= 3.0 and host not in dead)
     assert min(others[host] for host in hosts if host not in dead) >= 4
+
+
+def test_too_much_to_do_is_told_once_and_when_it_is_over() -> None:
+    class Slower(Slow):
+        cost_s = 0.0005
+
+    net = Slower(all_alive, Timing(0.1, 0.08, 0.05, hold_s=1.0))
+    with capture_logs() as logs:
+        net.use(*names(400))
+        net.run(35.0)
+        net.use(*names(100))
+        net.run(25.0)
+    told = [(log["event"], log.get("reason")) for log in logs if "time for all" in log["event"]]
+    assert told == [
+        (
+            "there is no time for all probes; deaths are found later than promised",
+            "each host is probed every 0.2 s instead of 0.1 s: probe fewer hosts, or less often",
+        ),
+        ("there is time for all probes again", None),
+    ]
 
 
 def test_recovery_takes_the_hold() -> None:
