@@ -24,38 +24,32 @@ def daemon_with(ec2: EmbeddedEc2, net: Network, folder: Path, *names_and_flags: 
     return Daemon(ec2, folder, *arguments(net, folder, *names_and_flags), env=env)
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("raising", "ZeroDivisionError('on purpose')"),
-        ("nonsense", "a check returns"),
-        ("hanging", "worker is silent; aborting it"),
-        ("leaking", "worker asked for more memory than memory_limit allows"),
-    ],
-)
-def test_a_bad_monitor_beside_a_good_one(
-    name: str,
-    said: str,
-    ec2: EmbeddedEc2,
-    net: Network,
-    spec_file: Path,
-    hosts: Hosts,
-    tmp_path: Path,
+def test_bad_monitors_beside_a_good_one(
+    ec2: EmbeddedEc2, net: Network, spec_file: Path, hosts: Hosts, tmp_path: Path
 ) -> None:
     """The routes that stand are kept, and the good monitor's failures still move them."""
-    module(tmp_path, name)
+    bad = {
+        "raising": "ZeroDivisionError('on purpose')",
+        "nonsense": "a check returns",
+        "hanging": "worker is silent; aborting it",
+        "leaking": "worker asked for more memory than memory_limit allows",
+    }
+    for name in bad:
+        module(tmp_path, name)
     for table in net.table_ids:
         net.create_route(table, CIDR, HOSTS[0])
+    monitors = ":".join(["tcp", *(f"others.{name}" for name in bad)])
     daemon = daemon_with(
         ec2,
         net,
         tmp_path,
-        *("-f", str(spec_file), "-H", "multi", "--multi_plugins", f"tcp:others.{name}"),
+        *("-f", str(spec_file), "-H", "multi", "--multi_plugins", monitors),
         *("--tcp_check_port", str(CHECK_PORT), "--tcp_check_interval", "0.2"),
         *("--silence_limit", "5", "--memory_limit", "400"),
     )
     with daemon:
-        daemon.wait_log(said, 30)
+        for said in bad.values():
+            daemon.wait_log(said, 30)
         assert set(net.routes(CIDR).values()) == {HOSTS[0]}
         pids = daemon.worker_pids()
         hosts.kill(HOSTS[0])

@@ -62,24 +62,19 @@ def test_a_posted_spec_is_in_force_and_outlives_a_crash(posting: Daemon, net: Ne
         assert posting.json("/route_spec") == {CIDR: [HOSTS[0]]}
 
 
-@pytest.mark.parametrize(
-    ("body", "kind", "status", "said"),
-    [
-        pytest.param("{", "application/json", 400, "bad JSON", id="bad JSON"),
-        pytest.param("{}", "application/json", 400, "is empty", id="empty"),
-        pytest.param('{"10.0.0.0/8": ["x"]}', "application/json", 400, "no IP", id="no IP"),
-        pytest.param("[" * 100_000, "application/json", 400, "bad JSON", id="deep"),
-        pytest.param("{}", "text/plain", 415, "application/json", id="content type"),
-    ],
-)
-def test_a_bad_post_is_refused_and_changes_nothing(
-    body: str, kind: str, status: int, said: str, posting: Daemon, net: Network
-) -> None:
+def test_a_bad_post_is_refused_and_changes_nothing(posting: Daemon, net: Network) -> None:
     with posting:
         assert post(posting, json.dumps({CIDR: [HOSTS[0]]}))[0] == 200
-        found, text = post(posting, body, kind)
-        assert (found, said in text) == (status, True), text
-        assert posting.json("/route_spec") == {CIDR: [HOSTS[0]]}
+        for body, kind, status, said in (
+            ("{", "application/json", 400, "bad JSON"),
+            ("{}", "application/json", 400, "is empty"),
+            ('{"10.0.0.0/8": ["x"]}', "application/json", 400, "no IP"),
+            ("[" * 100_000, "application/json", 400, "bad JSON"),
+            ("{}", "text/plain", 415, "application/json"),
+        ):
+            found, text = post(posting, body, kind)
+            assert (found, said in text) == (status, True), text
+            assert posting.json("/route_spec") == {CIDR: [HOSTS[0]]}
 
 
 def test_a_spec_that_is_too_large_is_refused(posting: Daemon) -> None:
