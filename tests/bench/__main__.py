@@ -60,13 +60,20 @@ def main() -> int:
         metavar="NAME,...",
         help=f"some of {', '.join(NAMES)}",
     )
+    parser.add_argument(
+        "--rows",
+        type=_rows,
+        default=(),
+        metavar="HOSTS@S,...",
+        help="some of the failovers at the limit, by hosts and interval: 5000@0.1,2@1",
+    )
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"), metavar="FILE")
     parser.add_argument("--write-docs", action="store_true", help=f"write {page.PAGE.name}, too")
     parser.add_argument("--check", action="store_true", help="exit status 1 if a goal is missed")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     forget_aws_settings()
-    effort = Effort(arguments.runs)
+    effort = Effort(arguments.runs, arguments.rows)
     names = arguments.only or (SHORT if effort.is_short else NAMES)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     record: dict[str, Any] = {"unit": "seconds", "measured": {}}
@@ -99,6 +106,16 @@ def _names(text: str) -> list[str]:
     if unknown := [name for name in names if name not in NAMES]:
         raise argparse.ArgumentTypeError(f"there is no {unknown[0]}; there is: {', '.join(NAMES)}")
     return names
+
+
+def _rows(text: str) -> list[tuple[int, float]]:
+    pairs = [each.partition("@") for each in text.split(",")]
+    rows = [(int(hosts), float(interval)) for hosts, _, interval in pairs]
+    known = Effort().failovers
+    if unknown := [f"{hosts}@{each_s:g}" for hosts, each_s in rows if (hosts, each_s) not in known]:
+        named = ", ".join(f"{hosts}@{each_s:g}" for hosts, each_s in known)
+        raise argparse.ArgumentTypeError(f"there is no {unknown[0]}; there is: {named}")
+    return rows
 
 
 def _sections(

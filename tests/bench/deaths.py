@@ -54,11 +54,10 @@ KINDS = (
 def measure(effort: Effort) -> dict[str, Any]:
     """Failovers of each kind, at each interval and number of hosts. Times in seconds."""
     cells: list[dict[str, Any]] = []
-    for interval_s in effort.intervals_s:
-        for hosts in effort.crowds:
-            for kind in KINDS[: 1 if effort.is_short else None]:
-                runs = effort.recoveries(interval_s) if hosts == 2 else effort.runs
-                cells.append(cell(kind, interval_s, hosts, runs))
+    for hosts, interval_s in effort.failovers:
+        for kind in KINDS[: 1 if effort.is_short else None]:
+            runs = effort.recoveries(interval_s) if hosts == 2 else effort.runs
+            cells.append(cell(kind, interval_s, hosts, runs))
     return {"how": HOW, "cells": cells}
 
 
@@ -94,6 +93,16 @@ def cell(kind: Kind, interval_s: float, hosts: int, runs: int) -> dict[str, Any]
         "noise": before,
         **_verdict(kind, interval_s, hosts, samples),
     }
+
+
+def renewed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """What was measured with some of its rows measured again."""
+    cells = {_row(cell): cell for cell in (*old.get("cells", ()), *new.get("cells", ()))}
+    return {**new, "cells": list(cells.values())}
+
+
+def _row(cell: dict[str, Any]) -> tuple[Any, ...]:
+    return cell["interval_s"], cell["hosts"], cell["kind"]
 
 
 def _after_verdict_s(our: Scene, start: int) -> list[float]:

@@ -1,5 +1,6 @@
 """How much is measured: all of it takes over an hour, CI has a minute."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 FULL_RUNS = 100
@@ -8,9 +9,13 @@ SHORT_RUNS = 10
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What follows from the number of runs of each failover."""
+    """What follows from the number of runs of each failover.
+
+    `rows` has the failovers that are measured, if not all are, by hosts and interval in seconds.
+    """
 
     runs: int = FULL_RUNS
+    rows: Collection[tuple[int, float]] = ()
 
     @property
     def is_short(self) -> bool:
@@ -27,8 +32,11 @@ class Effort:
         return (100,) if self.is_short else (2, 1_000, 5_000)
 
     @property
-    def intervals_s(self) -> tuple[float, ...]:
-        return (0.1,) if self.is_short else (0.1, 1.0)
+    def failovers(self) -> list[tuple[int, float]]:
+        """Numbers of hosts and intervals at which they are measured."""
+        intervals_s = (0.1,) if self.is_short else (0.1, 1.0)
+        every = [(hosts, each_s) for each_s in intervals_s for hosts in self.crowds]
+        return [row for row in every if not self.rows or row in self.rows]
 
     def recoveries(self, interval_s: float) -> int:
         """Runs for which a host must recover, which takes ten intervals and more."""

@@ -1,11 +1,13 @@
 """What the benchmark makes of its samples; and that the page is what its record says."""
 
+import argparse
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.bench import deaths, page, tables
-from tests.bench.__main__ import MEASUREMENTS, _missed
+from tests.bench.__main__ import MEASUREMENTS, _missed, _rows
 from tests.bench.burst import bound_s
 from tests.bench.crowd import OTHERS, Crowd
 from tests.bench.effort import Effort
@@ -57,6 +59,23 @@ def test_little_effort_is_enough_for_every_run() -> None:
     for runs in (1, 9, 10, 100, 200):
         effort = Effort(runs)
         assert all(size == 2 or size > runs + 2 * deaths.POOLS for size in effort.crowds)
+
+
+def test_some_rows_measured_again_leave_the_others() -> None:
+    def cell(hosts: int, median: float) -> dict[str, object]:
+        return {"interval_s": 0.1, "hosts": hosts, "kind": "TCP silent", "median": median}
+
+    old = {"how": "a", "cells": [cell(2, 0.1), cell(5_000, 0.2)]}
+    new = {"how": "b", "cells": [cell(5_000, 0.3)]}
+    renewed = deaths.renewed(old, new)
+    assert renewed == {"how": "b", "cells": [cell(2, 0.1), cell(5_000, 0.3)]}
+    assert Effort(100, [(2, 1.0), (5_000, 0.1)]).failovers == [(5_000, 0.1), (2, 1.0)]
+
+
+@pytest.mark.parametrize("text", ["5000", "5000@2", "x@0.1"])
+def test_rows_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises((ValueError, argparse.ArgumentTypeError)):
+        _rows(text)
 
 
 @pytest.mark.parametrize(
