@@ -113,10 +113,11 @@ class Schedule:
 
     def take(self, now_s: float, limit: int) -> Batch | None:
         """Up to `limit` probes that are due. Pass what became of them to `sent`."""
-        # However far behind a lane is, half of the probes are the other's.
+        # However far behind a lane is, half of the probes are the other's. Hosts in no doubt come
+        # first: where not all can be sent, they are who can say whether it is we who are cut off.
         urgent = self._take_fast(now_s, limit // 2) if self._lane else []
         asks = min(len(self._asks), limit // 2 - len(urgent))
-        hosts = urgent + self._take_normal(now_s, limit - len(urgent) - asks)
+        hosts = self._take_normal(now_s, limit - len(urgent) - asks) + urgent
         hosts += [self._asks.popleft() for _ in range(asks)]
         if not hosts:
             return None
