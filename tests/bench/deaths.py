@@ -95,9 +95,10 @@ def cell(kind: Kind, interval_s: float, hosts: int, runs: int) -> dict[str, Any]
     }
 
 
-def renewed(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """What was measured with some of its rows measured again."""
-    cells = {_row(cell): cell for cell in (*old.get("cells", ()), *new.get("cells", ()))}
+def renewed(old: dict[str, Any], new: dict[str, Any], at: str) -> dict[str, Any]:
+    """What was measured with some of its rows measured again, in a run that began `at`."""
+    cells = {_row(cell): cell for cell in old.get("cells", ())}
+    cells |= {_row(cell): {**cell, "at": at} for cell in new["cells"]}
     return {**new, "cells": list(cells.values())}
 
 

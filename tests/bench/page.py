@@ -28,8 +28,9 @@ def write(sections: Record) -> None:
     old = read()
     measured = {**old.get("measured", {}), **sections["measured"]}
     record = {**old, **sections, "measured": measured}
-    if "cells" in record.get("failover", {}):
-        record["failover"] = deaths.renewed(old.get("failover", {}), record["failover"])
+    if "cells" in sections.get("failover", {}):
+        at = measured["failover"]["at"]
+        record["failover"] = deaths.renewed(old.get("failover", {}), record["failover"], at)
     FOLDER.mkdir(exist_ok=True)
     RECORD.write_text(json.dumps(record, separators=(",", ":")) + "\n", encoding="utf-8")
     plots.draw(record, FOLDER)

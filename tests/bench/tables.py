@@ -33,6 +33,7 @@ def failover(report: Report) -> Table:
             "after the verdict: median, p99",
             "falsely failed",
             "load",
+            "run of",
             "goal",
             "",
         )
@@ -51,6 +52,7 @@ def failover(report: Report) -> Table:
                 f"{ms(after['median'])}, {ms(after['p99'])}",
                 str(cell["falsely_failed"]),
                 f"{cell['noise']['load']:g}",
+                cell.get("at", "now"),
                 ", ".join(f"{key} {ms(limit)}" for key, limit in cell["goal"].items()),
                 verdict(cell),
             )

@@ -65,10 +65,12 @@ def test_some_rows_measured_again_leave_the_others() -> None:
     def cell(hosts: int, median: float) -> dict[str, object]:
         return {"interval_s": 0.1, "hosts": hosts, "kind": "TCP silent", "median": median}
 
-    old = {"how": "a", "cells": [cell(2, 0.1), cell(5_000, 0.2)]}
-    new = {"how": "b", "cells": [cell(5_000, 0.3)]}
-    renewed = deaths.renewed(old, new)
-    assert renewed == {"how": "b", "cells": [cell(2, 0.1), cell(5_000, 0.3)]}
+    first = deaths.renewed({}, {"how": "a", "cells": [cell(2, 0.1), cell(5_000, 0.2)]}, "today")
+    renewed = deaths.renewed(first, {"how": "b", "cells": [cell(5_000, 0.3)]}, "tomorrow")
+    assert renewed == {
+        "how": "b",
+        "cells": [{**cell(2, 0.1), "at": "today"}, {**cell(5_000, 0.3), "at": "tomorrow"}],
+    }
     assert Effort(100, [(2, 1.0), (5_000, 0.1)]).failovers == [(5_000, 0.1), (2, 1.0)]
 
 
