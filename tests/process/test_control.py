@@ -64,7 +64,7 @@ class Client:
             try:
                 yield path
             finally:
-                # An interrupt that meets it inside a callback is lost there.
+                # More than once, as a user would: on a busy machine one had no effect.
                 wait_until(lambda: _interrupted(client), CLIENT_S, "the client has ended", 1.0)
 
 
