@@ -166,11 +166,12 @@ class Reconciler(Worker):
         if spec_report is not None and spec_report.spec not in (None, self._spec):
             self._spec = spec_report.spec
             assert self._spec is not None  # noqa: S101
-            self._hosts = frozenset(self._spec.hosts)
+            hosts = self._spec.hosts
+            self._hosts = frozenset(hosts)
             log.info("route spec in force", cidrs=len(self._spec.routes))
             for warning in self._spec.warnings:
                 log.warning(warning)
-            mailbox.post(HostList(self._spec.hosts))
+            mailbox.post(HostList(hosts))
             self._damping.keep(self._hosts)
             self._must_plan = self._is_news = self._is_view_news = True
         health_reports = mailbox.take_all(HealthReport)
