@@ -13,7 +13,7 @@ from botocore.parsers import EC2QueryParser, ResponseParserError
 
 from tests.bench.instant_ec2 import answer_of_tables
 from tests.bench.large import World
-from vpcrouter import aws, aws_parsing
+from vpcrouter import __version__, aws, aws_parsing
 
 OPERATION = (
     botocore.session.get_session().get_service_model("ec2").operation_model("DescribeRouteTables")
@@ -43,7 +43,7 @@ def test_other_services_answers_are_botocores_business() -> None:
     assert not isinstance(aws_parsing.Parsers().create_parser("json"), EC2QueryParser)
 
 
-def test_a_client_parses_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_says_who_it_is_and_parses_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """It rests on a method of botocore's that is private."""
     fed: list[int] = []
 
@@ -63,6 +63,7 @@ def test_a_client_parses_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     body = answer_of_tables(World(100, 20, 40))
 
     def answer(request: Any, **_: Any) -> AWSResponse:
+        assert request.headers["User-Agent"].decode().startswith(f"vpcrouter/{__version__} ")
         raw = SimpleNamespace(stream=lambda: [body])
         return AWSResponse(request.url, 200, HTTPHeaders(), raw)
 
