@@ -49,6 +49,8 @@ class Doubts:
     _tables: set[str] = field(default_factory=set)
     _addresses: set[str] = field(default_factory=set)
     _read: Doubt = field(default_factory=Doubt)
+    _newer: list[Look] = field(default_factory=list)
+    """What was seen since the last reading of all of the VPC began."""
 
     def note(self, change: Change, code: str) -> None:
         """A change was refused; a look that is under way will answer for it, too."""
@@ -67,9 +69,25 @@ class Doubts:
         self._addresses -= self._read.addresses
         return self._read
 
-    def answered(self) -> None:
-        """Nothing is under way any more."""
+    def are_settled(self) -> bool:
+        """Whether nothing is left to be read, or under way."""
+        return not self and not self._read
+
+    def answered(self, look: Look | None) -> None:
+        """Nothing is under way any more; this was seen, or nothing could be."""
         self._read = Doubt()
+        if look is not None:
+            self._newer.append(look)
+
+    def all_is_being_read(self) -> None:
+        """A reading of all of the VPC begins."""
+        self._newer.clear()
+
+    def correct(self, view: View) -> View:
+        """All of the VPC, with what was seen of it since its reading began."""
+        for look in self._newer:
+            view = renewed(view, look) or view
+        return view
 
 
 def _some(of: Iterable[str]) -> frozenset[str]:

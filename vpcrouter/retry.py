@@ -1,5 +1,6 @@
 """When a change that EC2 refused is tried again. Pure: time is an argument."""
 
+import math
 from dataclasses import dataclass, replace
 
 from vpcrouter.backoff import backoff_s
@@ -9,13 +10,16 @@ from vpcrouter.view import RouteKey
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """`retry_at_s` is None once the next try is released."""
+    """`retry_at_s` is None once the next try is released, and infinity while it awaits a view."""
 
     change: Change
     reason: str
     times: int
     retry_at_s: float | None
-    awaits_view: bool
+
+    @property
+    def awaits_view(self) -> bool:
+        return self.retry_at_s == math.inf
 
 
 class Retries:
@@ -31,13 +35,13 @@ class Retries:
     def failed(self, change: Change, reason: str, is_stale: bool, now_s: float) -> bool:
         """Note a refusal; True when it is a new one worth a word.
 
-        `is_stale`: the view may be to blame, so the first retry waits for a fresh one only.
+        `is_stale`: the view may be to blame, so the first retry waits until there is a fresh one,
+        or none to be had.
         """
         before = self._refusals.get(change.key)
         times = before.times + 1 if before else 1
-        retry_at_s = now_s + backoff_s(times)
-        awaits_view = is_stale and times == 1
-        self._refusals[change.key] = _Refusal(change, reason, times, retry_at_s, awaits_view)
+        retry_at_s = math.inf if is_stale and times == 1 else now_s + backoff_s(times)
+        self._refusals[change.key] = _Refusal(change, reason, times, retry_at_s)
         return before is None or before.reason != reason
 
     def succeeded(self, key: RouteKey) -> bool:
@@ -46,9 +50,16 @@ class Retries:
 
     def view_is_fresh(self) -> None:
         """Release what was waiting for that."""
+        self._no_longer_await(None)
+
+    def view_is_unknown(self, now_s: float) -> None:
+        """Nothing can be read: what was waiting for that is tried again after a pause."""
+        self._no_longer_await(now_s + backoff_s(1))
+
+    def _no_longer_await(self, retry_at_s: float | None) -> None:
         for key, refusal in self._refusals.items():
             if refusal.awaits_view:
-                self._refusals[key] = replace(refusal, awaits_view=False, retry_at_s=None)
+                self._refusals[key] = replace(refusal, retry_at_s=retry_at_s)
 
     def keep_only(self, keys: set[RouteKey]) -> None:
         """Forget the refusals of routes that are no longer to be changed."""
@@ -70,7 +81,7 @@ class Retries:
         return 0.0 if refusal is None else backoff_s(refusal.times)
 
     def next_s(self) -> float | None:
-        """When the next retry has to be released."""
+        """When the next retry has to be released; infinity: when there is a fresh view."""
         waiting = [r.retry_at_s for r in self._refusals.values() if r.retry_at_s is not None]
         return min(waiting, default=None)
 

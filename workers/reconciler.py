@@ -208,6 +208,7 @@ class Reconciler(Worker):
 
     def _observe_if_due(self) -> None:
         if time.monotonic() >= self._observe_at_s and OBSERVE not in self._calls.under_way:
+            self._doubts.all_is_being_read()
             self._calls.start(OBSERVE, self._ec2.observe)
 
     def _look_if_due(self) -> None:
@@ -226,13 +227,14 @@ class Reconciler(Worker):
             self._on_unreadable(done.error)
         else:
             self._rested_s = done.ended_s + done.took_s
-            self._on_view(done.result, done.ended_s)
+            self._on_view(self._doubts.correct(done.result), done.ended_s)
 
     def _on_unreadable(self, error: Ec2Error) -> None:
         self._read_failures += 1
         delay_s = min(backoff_s(self._read_failures), self._recheck_s)
         self._observe_at_s = time.monotonic() + delay_s
         self._unread.tell(str(error))
+        self._applying.retries.view_is_unknown(time.monotonic())
         self._is_news = True
 
     def _on_view(self, view: View, now_s: float) -> None:
@@ -250,7 +252,7 @@ class Reconciler(Worker):
         self._observe_at_s = now_s + min(delay_s, self._recheck_s)
 
     def _on_look(self, done: Done[Change | str]) -> None:
-        self._doubts.answered()
+        self._doubts.answered(done.result)
         assert self._view is not None  # noqa: S101
         view = None if done.error is not None else renewed(self._view, done.result)
         if view is None:
@@ -269,7 +271,7 @@ class Reconciler(Worker):
         for entry in self._recent:
             if any(entry["change"] is each.change for each in seen):
                 entry["times"]["seen"] = now_s
-        if not self._doubts:
+        if self._doubts.are_settled():
             self._applying.retries.view_is_fresh()
         self._must_plan = self._is_news = True
 

@@ -11,6 +11,7 @@ from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, Hosts
 from tests.process.test_routing import wait_target
 from tests.waiting import wait_until
+from vpcrouter.backoff import FIRST_PAUSE_S
 from workers.reconciler import VERIFY_AFTER_S
 
 CIDRS = [f"10.{number}.0.0/16" for number in range(60, 68)]
@@ -48,6 +49,16 @@ def first_look(ec2: EmbeddedEc2, seq: int, until: int) -> tuple[str, int]:
         # All of the VPC is asked for by one filter.
         if (count := filters(call)) > 1 or call.monotonic_s < read_back_s
     )
+
+
+def fail_while_looks_take_long(
+    host: str, action: str, ec2: EmbeddedEc2, hosts: Hosts, seq: int
+) -> None:
+    """A look takes longer than a pause before a second try; the host's routes are to move."""
+    ec2.set_faults([{"action": "Describe*", "kind": "delay", "seconds": 3 * FIRST_PAUSE_S}])
+    hosts.kill(host)
+    wait_until(lambda: any(filters(call) > 1 for call in since(ec2, seq, action)), 10, action)
+    ec2.set_faults([])
 
 
 def filters(call: Call) -> int:
@@ -103,7 +114,7 @@ def test_an_interface_that_is_gone_costs_one_look_and_a_second_try(
     second, third = HOSTS[1:]
     net.delete_interface(second)  # whose listener, here, still answers
     mark = ec2.calls()[-1].seq
-    hosts.kill(HOSTS[0])
+    fail_while_looks_take_long(HOSTS[0], "DescribeNetworkInterfaces", ec2, hosts, mark)
     for cidr in CIDRS:
         wait_target(net, {third}, cidr)
     calls = since(ec2, mark, "DescribeNetworkInterfaces", "ReplaceRoute")
@@ -127,7 +138,7 @@ def test_a_route_that_is_gone_costs_one_look_and_a_second_try(
 ) -> None:
     net.delete_route(net.table_ids[0], CIDRS[0])
     mark = ec2.calls()[-1].seq
-    hosts.kill(HOSTS[0])
+    fail_while_looks_take_long(HOSTS[0], "DescribeRouteTables", ec2, hosts, mark)
     for cidr in CIDRS:
         wait_target(net, set(HOSTS[1:]), cidr)
     of_it = [

@@ -12,6 +12,8 @@ TO_A = Change(Urgency.FAILED, "rtb-1", CIDR, Action.REPLACE, "eni-a", A, "eni-b"
 TO_B = replace(TO_A, table="rtb-2", interface="eni-b", host=B)
 NOT_THERE = "InvalidNetworkInterfaceID.NotFound"
 NO_ROUTE = "InvalidRoute.NotFound"
+ADDRESS_A = Doubt(addresses=frozenset({A}))
+TABLE_1 = Doubt(tables=frozenset({"rtb-1"}))
 VIEW = view({CIDR: "eni-a", OTHER: "eni-gone"}, {CIDR: "eni-a"})
 
 
@@ -57,9 +59,20 @@ def test_refusals_while_a_look_is_under_way_are_answered_by_it() -> None:
     assert not doubts
     doubts.note(TO_B, NOT_THERE)
     assert doubts.take() == Doubt(addresses=frozenset({B}))
-    doubts.answered()
+    doubts.answered(None)
     doubts.note(TO_A, NOT_THERE)
     assert doubts
+
+
+def test_they_are_settled_once_all_is_read_and_answered() -> None:
+    doubts = Doubts()
+    assert doubts.are_settled()
+    doubts.note(TO_A, NOT_THERE)
+    assert not doubts.are_settled()
+    doubts.take()
+    assert not doubts.are_settled()
+    doubts.answered(Look(ADDRESS_A))
+    assert doubts.are_settled()
 
 
 def test_no_more_than_a_filter_holds_is_read_at_once() -> None:
@@ -69,10 +82,6 @@ def test_no_more_than_a_filter_holds_is_read_at_once() -> None:
     assert len(doubts.take().tables) == MOST
     assert len(doubts.take().tables) == 1
     assert not doubts
-
-
-ADDRESS_A = Doubt(addresses=frozenset({A}))
-TABLE_1 = Doubt(tables=frozenset({"rtb-1"}))
 
 
 def test_an_interface_that_is_gone_leaves_the_view() -> None:
@@ -131,3 +140,27 @@ def test_nor_does_one_that_was_read_in_the_same_look() -> None:
     found = renewed(VIEW, look)
     assert found is not None
     assert found.tables[0].routes[CIDR].interface == "eni-new"
+
+
+def test_what_was_seen_while_all_of_the_vpc_was_read_counts() -> None:
+    doubts = Doubts()
+    doubts.all_is_being_read()
+    doubts.answered(Look(TABLE_1))
+    doubts.answered(None)
+    doubts.answered(Look(ADDRESS_A))
+    found = doubts.correct(VIEW)
+    assert found.tables == VIEW.tables[1:]
+    assert A not in found.interface_of
+
+
+def test_what_was_seen_before_does_not() -> None:
+    doubts = Doubts()
+    doubts.answered(Look(TABLE_1))
+    doubts.all_is_being_read()
+    assert doubts.correct(VIEW) == VIEW
+
+
+def test_nor_does_what_only_all_of_the_vpc_can_explain() -> None:
+    doubts = Doubts()
+    doubts.answered(Look(TABLE_1, tables=(table("rtb-1", {CIDR: "eni-unheard"}),)))
+    assert doubts.correct(VIEW) == VIEW

@@ -65,7 +65,27 @@ class TestWaiting:
 
 
 class TestStaleView:
-    """A first refusal that the view may be to blame for waits for a fresh one only."""
+    """A first refusal that the view may be to blame for waits for a fresh one, however long."""
+
+    def test_the_first_is_not_released_by_time(self) -> None:
+        retries = refused(is_stale=True)
+        assert not retries.release(NOW_S + 10 * LONGEST_PAUSE_S)
+        assert retries.must_wait(CHANGE)
+
+    def test_it_is_released_after_a_pause_when_there_is_no_view_to_be_had(self) -> None:
+        retries = refused(is_stale=True)
+        retries.view_is_unknown(NOW_S)
+        assert not retries.awaits_view(CHANGE.key)
+        assert retries.must_wait(CHANGE)
+        assert retries.next_s() == NOW_S + FIRST_PAUSE_S
+        assert retries.release(NOW_S + FIRST_PAUSE_S)
+        assert not retries.must_wait(CHANGE)
+
+    def test_others_wait_no_longer_when_there_is_no_view_to_be_had(self) -> None:
+        retries = refused(times=3)
+        due_s = retries.next_s()
+        retries.view_is_unknown(NOW_S + 0.1)
+        assert retries.next_s() == due_s
 
     def test_the_first_is_released_by_a_fresh_view(self) -> None:
         retries = refused(is_stale=True)
