@@ -5,7 +5,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol
 
 from vpcrouter import log as logs
@@ -241,6 +240,8 @@ class Registry:
 
     @classmethod
     def of(cls, group: str) -> "Registry":
+        from importlib.metadata import entry_points  # noqa: PLC0415 - no worker needs it, and large
+
         return cls(group, {entry.name: entry.value for entry in entry_points(group=group)})
 
     def beside(self, *others: str) -> "Registry":
