@@ -124,7 +124,7 @@ class EchoLine:
         earliest_s = self._drained_s
         if now_s - earliest_s < FINE_S:
             return itertools.repeat(earliest_s)
-        ahead_s = time.time() - now_s
+        ahead_s = time.time() - self._clock()  # both at once: what lies between would be a step
         has_stepped = abs(ahead_s - self._wall_ahead_s) > CLOCK_STEP_S
         self._wall_ahead_s = ahead_s
         if has_stepped:
