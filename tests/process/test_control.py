@@ -84,12 +84,12 @@ def client(tmp_path: Path) -> Client:
 def daemon(start_daemon: StartDaemon, client: Client) -> Daemon:
     """A daemon whose workers are all RUNNING."""
     daemon = start_daemon()
-    daemon.wait_log("worker started", count=len(WORKERS))
+    daemon.wait_running()
     wait_until(lambda: set(client.states().values()) == {"RUNNING"}, 30, daemon.log)
     return daemon
 
 
-def test_status_has_a_line_for_each_worker(daemon: Daemon, client: Client) -> None:
+def test_status_avail_and_pid_have_a_line_for_each_worker(daemon: Daemon, client: Client) -> None:
     status, said = client.run("status")
     assert status == 0
     lines = said.splitlines()
@@ -99,9 +99,9 @@ def test_status_has_a_line_for_each_worker(daemon: Daemon, client: Client) -> No
         again = client.run("status", words)[1]
         assert re.sub("uptime.*", "", again) == re.sub("uptime.*", "", said)
     assert client.run("status", "vpcrouter:nothing")[0] == 4
-
-
-def test_pid_is_of_the_daemon_or_its_workers(daemon: Daemon, client: Client) -> None:
+    lines = client.run("avail")[1].splitlines()
+    for name, line in zip(WORKERS, lines, strict=True):
+        assert re.fullmatch(rf"vpcrouter:{name} +in use +auto +999:999", line)
     assert client.run("pid") == (0, f"{daemon.pid}\n")
     pids = daemon.worker_pids()
     assert client.run("pid", "all")[1].split() == [str(pids[name]) for name in WORKERS]
@@ -109,10 +109,21 @@ def test_pid_is_of_the_daemon_or_its_workers(daemon: Daemon, client: Client) -> 
     assert client.run("pid", "vpcrouter:nothing") == (1, "No such process vpcrouter:nothing\n")
 
 
-def test_the_socket_is_its_owners_alone(daemon: Daemon, client: Client) -> None:
+def test_the_socket_is_its_owners_alone_and_vpcrouterctl_finds_it_by_the_settings(
+    daemon: Daemon, client: Client, tmp_path: Path
+) -> None:
     assert stat.S_IMODE(client.socket.stat().st_mode) == 0o600
     folder = client.folder / "state" / "log"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    ini = tmp_path / "vpcrouter.ini"
+    ini.write_text(f"[vpcrouter]\ncontrol_socket = {client.socket}\nport = none of ours\n")
+    done = subprocess.run(
+        [BIN / "vpcrouterctl", "--config", ini, "tail", "-9", "vpcrouter:tcp"],
+        check=True,
+        capture_output=True,
+        timeout=CLIENT_S,
+    )
+    assert len(done.stdout) == 10
 
 
 def test_one_worker_is_stopped_started_and_restarted(daemon: Daemon, client: Client) -> None:
@@ -168,19 +179,13 @@ REFUSED = {
 
 
 def test_what_cannot_be_is_refused_in_supervisors_words(daemon: Daemon, client: Client) -> None:
+    assert re.fullmatch(r"\d+\.\d+\S*\n", client.run("version")[1])
     pids = daemon.worker_pids()
     for words, (expected_status, expected) in REFUSED.items():
         status, said = client.run(*words)
         assert expected in said, words
         assert status == expected_status, words
     assert daemon.worker_pids() == pids
-
-
-def test_version_and_avail(daemon: Daemon, client: Client) -> None:
-    assert re.fullmatch(r"\d+\.\d+\S*\n", client.run("version")[1])
-    lines = client.run("avail")[1].splitlines()
-    for name, line in zip(WORKERS, lines, strict=True):
-        assert re.fullmatch(rf"vpcrouter:{name} +in use +auto +999:999", line)
 
 
 def test_a_signalled_worker_is_replaced(daemon: Daemon, client: Client) -> None:
@@ -277,21 +282,18 @@ def test_a_control_worker_that_hangs_delays_commands_and_nothing_else(
     assert daemon.worker_pids()["control"] != old
 
 
-def test_shutdown_leaves_nothing(daemon: Daemon, client: Client) -> None:
+def test_a_second_daemon_is_refused_and_a_shutdown_of_the_first_leaves_nothing(
+    daemon: Daemon, client: Client, start_daemon: StartDaemon
+) -> None:
     family = descendants(daemon.pid)
+    second = start_daemon()
+    assert second.wait_exit() == EX_UNAVAILABLE
+    assert f"another vpcrouterd runs with control socket {client.socket}" in second.log()
+    assert client.run("pid") == (0, f"{daemon.pid}\n"), "undisturbed"
     assert client.run("shutdown") == (0, "Shut down\n")
     assert daemon.wait_exit() == 0
     assert not client.socket.exists()
     wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in family), 5, str(family))
-
-
-def test_a_second_daemon_is_refused_and_the_first_undisturbed(
-    daemon: Daemon, client: Client, start_daemon: StartDaemon, tmp_path: Path
-) -> None:
-    second = start_daemon()
-    assert second.wait_exit() == EX_UNAVAILABLE
-    assert f"another vpcrouterd runs with control socket {client.socket}" in second.log()
-    assert client.run("pid") == (0, f"{daemon.pid}\n")
 
 
 def test_a_stale_socket_is_replaced(
@@ -301,17 +303,3 @@ def test_a_stale_socket_is_replaced(
     assert client.socket.exists()
     again = start_daemon()
     wait_until(lambda: client.run("pid") == (0, f"{again.pid}\n"), 20, again.log)
-
-
-def test_vpcrouterctl_finds_the_daemon_by_its_settings(
-    daemon: Daemon, client: Client, tmp_path: Path
-) -> None:
-    ini = tmp_path / "vpcrouter.ini"
-    ini.write_text(f"[vpcrouter]\ncontrol_socket = {client.socket}\nport = none of ours\n")
-    done = subprocess.run(
-        [BIN / "vpcrouterctl", "--config", ini, "tail", "-9", "vpcrouter:tcp"],
-        check=True,
-        capture_output=True,
-        timeout=CLIENT_S,
-    )
-    assert len(done.stdout) == 10

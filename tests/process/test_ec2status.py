@@ -80,38 +80,31 @@ def test_a_stopped_instances_host_fails_and_recovers_after_the_hold(
     assert target(net) == second
 
 
-@pytest.mark.parametrize("check", ["system", "instance"])
-def test_an_impaired_instances_host_fails(
-    check: str, ec2: EmbeddedEc2, net: Network, start: Start
-) -> None:
+def test_an_impaired_instances_host_fails(ec2: EmbeddedEc2, net: Network, start: Start) -> None:
     daemon = start()
     first = wait_target(net, set(HOSTS))
-    ec2.set_status(net.instance_of[first], **{check: "impaired"})
-    wait_target(net, others(first))
-    assert states(daemon)["failed"] == [first]
+    ec2.set_status(net.instance_of[first], system="impaired")
+    second = wait_target(net, others(first))
+    wait_states(daemon, failed=[first])
+    ec2.set_status(net.instance_of[second], instance="impaired")
+    wait_target(net, others(first) - {second})
+    wait_states(daemon, failed=sorted((first, second)))
 
 
-def test_a_scheduled_event_makes_a_host_questionable_until_it_is_over(
+def test_a_scheduled_event_makes_a_host_questionable_and_checks_that_know_nothing_unknown(
     ec2: EmbeddedEc2, net: Network, start: Start
 ) -> None:
     daemon = start()
     first = wait_target(net, set(HOSTS))
     ec2.set_status(net.instance_of[first], events=[RETIREMENT])
-    wait_target(net, others(first))
+    second = wait_target(net, others(first))
     wait_states(daemon, questionable=[first])
     over = {**RETIREMENT, "Description": "[Completed] The instance is on bad hardware"}
     ec2.set_status(net.instance_of[first], events=[over])
     wait_states(daemon)
-
-
-def test_checks_that_know_nothing_move_nothing(
-    ec2: EmbeddedEc2, net: Network, start: Start
-) -> None:
-    daemon = start()
-    first = wait_target(net, set(HOSTS))
-    ec2.set_status(net.instance_of[first], system="insufficient-data")
-    wait_states(daemon, unknown=[first])
-    assert target(net) == first
+    ec2.set_status(net.instance_of[second], system="insufficient-data")
+    wait_states(daemon, unknown=[second])
+    assert target(net) == second
 
 
 def test_a_terminated_instances_host_fails_though_its_address_is_gone(
@@ -205,16 +198,18 @@ def test_an_instance_that_ec2_no_longer_knows_spoils_nothing(
 # ---- what the queue tells at once
 
 
-@pytest.mark.parametrize("state", ["stopping", "shutting-down"])
 def test_a_change_of_state_fails_a_host_well_before_the_next_poll(
-    state: str, net: Network, queue: EventQueue, listening: Daemon
+    net: Network, queue: EventQueue, listening: Daemon
 ) -> None:
-    first = wait_target(net, set(HOSTS))
-    net.stop(first)
-    queue.send(state_change(net.instance_of[first], state))
-    wait_until(lambda: target(net) in others(first), SOON_S, listening.log)
-    assert states(listening)["failed"] == [first]
-    wait_until(lambda: queue.count() == 0, 5, listening.log)
+    failed: set[str] = set()
+    for state in ("stopping", "shutting-down"):
+        host = wait_target(net, set(HOSTS) - failed)
+        failed.add(host)
+        net.stop(host)
+        queue.send(state_change(net.instance_of[host], state))
+        wait_until(lambda: target(net) in set(HOSTS) - failed, SOON_S, listening.log)
+        wait_states(listening, failed=sorted(failed))
+        wait_until(lambda: queue.count() == 0, 5, listening.log)
 
 
 def test_a_start_is_looked_at_afresh(
@@ -228,23 +223,20 @@ def test_a_start_is_looked_at_afresh(
     assert asked_since(ec2, since, "DescribeInstanceStatus")
 
 
-@pytest.mark.parametrize(("kind", "detail"), [(WARNING, "terminate"), (RECOMMENDATION, "")])
-def test_a_warning_makes_a_host_questionable_at_once(
-    kind: str, detail: str, net: Network, queue: EventQueue, listening: Daemon
-) -> None:
-    first = wait_target(net, set(HOSTS))
-    queue.send(ec2_event(kind, net.instance_of[first], **{"instance-action": detail}))
-    wait_until(lambda: target(net) in others(first), SOON_S, listening.log)
-    wait_states(listening, questionable=[first])
-
-
-def test_an_alarm_fails_its_instances_host(
+def test_warnings_make_hosts_questionable_and_an_alarm_fails_one_at_once(
     net: Network, queue: EventQueue, listening: Daemon
 ) -> None:
-    first = wait_target(net, set(HOSTS))
-    queue.send(alarm_change(net.instance_of[first], "ALARM"))
-    wait_until(lambda: target(net) in others(first), SOON_S, listening.log)
-    wait_states(listening, failed=[first])
+    warned: set[str] = set()
+    for kind, detail in ((WARNING, "terminate"), (RECOMMENDATION, "")):
+        host = wait_target(net, set(HOSTS) - warned)
+        warned.add(host)
+        queue.send(ec2_event(kind, net.instance_of[host], **{"instance-action": detail}))
+        wait_until(lambda: target(net) in set(HOSTS) - warned, SOON_S, listening.log)
+        wait_states(listening, questionable=sorted(warned))
+    last = wait_target(net, set(HOSTS) - warned)
+    queue.send(alarm_change(net.instance_of[last], "ALARM"))
+    wait_until(lambda: target(net) in warned, SOON_S, listening.log)
+    wait_states(listening, questionable=sorted(warned), failed=[last])
 
 
 def test_rubbish_and_others_events_are_deleted_and_harm_nothing(

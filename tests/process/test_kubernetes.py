@@ -68,7 +68,7 @@ def test_a_node_that_is_not_ready_fails_at_once_and_recovers_after_the_hold(
     assert target(net) == second
 
 
-def test_a_node_cordoned_or_under_pressure_is_questionable_and_left(
+def test_a_node_cordoned_or_under_pressure_is_questionable_and_left_and_one_gone_is_unknown(
     api: KubernetesApi, net: Network, start: Start
 ) -> None:
     daemon = start()
@@ -85,6 +85,11 @@ def test_a_node_cordoned_or_under_pressure_is_questionable_and_left(
         api.put(node(NAME_OF[first], first))
         wait_states(daemon, [], [])
         first = second
+    api.delete(NAME_OF[first])
+    others = [host for host in HOSTS if host != first]
+    wait_until(lambda: healthy(daemon) == others, 15, daemon.log)
+    assert states(daemon) == ([], [])
+    assert target(net) == first
 
 
 def test_what_happens_comes_by_the_watch_whatever_becomes_of_it(
@@ -118,18 +123,6 @@ def test_what_happens_comes_by_the_watch_whatever_becomes_of_it(
     cordon(wait_target(net, set(HOSTS)))
     assert "Kubernetes does not tell" not in daemon.log()
     assert len(api.lists()) == lists + 1
-
-
-def test_a_host_that_is_no_node_or_no_longer_moves_nothing(
-    api: KubernetesApi, net: Network, start: Start
-) -> None:
-    daemon = start()
-    first = wait_target(net, set(HOSTS))
-    api.delete(NAME_OF[first])
-    others = [host for host in HOSTS if host != first]
-    wait_until(lambda: healthy(daemon) == others, 15, daemon.log)
-    assert states(daemon) == ([], [])
-    assert target(net) == first
 
 
 def healthy(daemon: Daemon) -> list[str]:

@@ -181,10 +181,10 @@ class TestToken:
 
 
 @pytest.fixture(scope="module")
-def naming(ec2_server: EmbeddedEc2, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """One for all tests that change nothing."""
+def shared(ec2_server: EmbeddedEc2, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One for all tests that need no settings but a name of its own."""
     net = Network.build(ec2_server, hosts=HOSTS)
-    api = Api(ec2_server, net, tmp_path_factory.mktemp("naming"))
+    api = Api(ec2_server, net, tmp_path_factory.mktemp("shared"))
     api.start("--api_hosts", "router.example.com")
     yield api
     api.end()
@@ -210,26 +210,26 @@ class TestNames:
             ("localhost, evil.example", 400),
         ],
     )
-    def test_only_the_names_it_serves(self, host: str, status: int, naming: Api) -> None:
-        found, text, _ = naming.ask("/", Host=host)
+    def test_only_the_names_it_serves(self, host: str, status: int, shared: Api) -> None:
+        found, text, _ = shared.ask("/", Host=host)
         assert found == status, text
         if status == 421:
             assert "api_hosts" in text
 
-    def test_no_other_sites_page(self, naming: Api) -> None:
-        _, port = naming.where
+    def test_no_other_sites_page(self, shared: Api) -> None:
+        _, port = shared.where
         post = {"Content_Type": "application/json"}
         for origin in ("http://evil.example", "null", f"http://localhost:{port + 1}", "localhost"):
-            assert naming.status("/route_spec", "POST", **post, Origin=origin) == 403, origin
-            assert naming.status("/", Origin=origin) == 403, origin
+            assert shared.status("/route_spec", "POST", **post, Origin=origin) == 403, origin
+            assert shared.status("/", Origin=origin) == 403, origin
         ours = f"http://127.0.0.1:{port}"
-        assert naming.status("/route_spec", "POST", **post, Origin=ours) == 200
+        assert shared.status("/route_spec", "POST", **post, Origin=ours) == 200
         for form in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
-            assert naming.status("/route_spec", "POST", Content_Type=form) == 415
+            assert shared.status("/route_spec", "POST", Content_Type=form) == 415
 
-    def test_what_browsers_are_told(self, naming: Api) -> None:
+    def test_what_browsers_are_told(self, shared: Api) -> None:
         for path, accept in (("/", "text/html"), ("/ips", "*/*"), ("/nothing", "text/html")):
-            _, text, headers = naming.ask(path, Accept=accept)
+            _, text, headers = shared.ask(path, Accept=accept)
             policy = headers["Content-Security-Policy"]
             assert "default-src 'none'" in policy
             assert "unsafe-inline" not in policy
@@ -348,20 +348,18 @@ def _read_all(sock: socket.socket) -> bytes:
 
 
 class TestLimits:
-    def test_idle_connections_stop_nobody_and_are_ended(self, api: Api) -> None:
-        api.serve()
+    def test_idle_connections_stop_nobody_and_are_ended(self, shared: Api) -> None:
         with contextlib.ExitStack() as stack:
-            idle = [stack.enter_context(api.connect()) for _ in range(400)]
+            idle = [stack.enter_context(shared.connect()) for _ in range(400)]
             began_s = time.monotonic()
             for _ in range(20):
-                assert api.status("/ips") == 200
+                assert shared.status("/ips") == 200
             assert time.monotonic() - began_s < 8
             assert idle[-1].recv(1) == b""
             assert time.monotonic() - began_s < 25
 
-    def test_a_byte_a_moment_does_not_keep_a_connection(self, api: Api) -> None:
-        api.serve()
-        with api.connect() as slow:
+    def test_a_byte_a_moment_does_not_keep_a_connection(self, shared: Api) -> None:
+        with shared.connect() as slow:
             slow.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ")
             began_s = time.monotonic()
             ended = threading.Event()
@@ -380,20 +378,19 @@ class TestLimits:
                 dripping.join()
             assert 9 < time.monotonic() - began_s < 25
 
-    def test_who_does_not_read_is_ended(self, api: Api, tmp_path: Path) -> None:
+    def test_who_does_not_read_is_ended(self, shared: Api, tmp_path: Path) -> None:
         """Many requests at once, none of the answers read: threads must stay free."""
-        api.serve()
         many = {f"10.{n // 256}.{n % 256}.0/24": list(HOSTS) for n in range(5_000)}
-        assert api.ask("/route_spec", "POST", json.dumps(many), **_posted())[0] == 200
+        assert shared.ask("/route_spec", "POST", json.dumps(many), **_posted())[0] == 200
         request = b"GET /route_spec HTTP/1.1\r\nHost: localhost\r\n\r\n"
         with contextlib.ExitStack() as stack:
             for _ in range(12):
-                deaf = stack.enter_context(api.connect())
+                deaf = stack.enter_context(shared.connect())
                 deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
                 deaf.sendall(request * 100)
             began_s = time.monotonic()
             for _ in range(10):
-                assert api.status("/ips") == 200
+                assert shared.status("/ips") == 200
             assert time.monotonic() - began_s < 20
 
     @pytest.mark.parametrize(
@@ -418,13 +415,12 @@ class TestLimits:
         ],
         ids=["header", "line", "body", "unwanted", "negative", "no Host", "two", "rubbish", "both"],
     )
-    def test_heads_that_are_refused(self, head: bytes, status: int, api: Api) -> None:
-        api.serve()
-        with api.connect() as sock:
+    def test_heads_that_are_refused(self, head: bytes, status: int, shared: Api) -> None:
+        with shared.connect() as sock:
             sock.sendall(head)
             first = _read_all(sock).partition(b"\r\n")[0]
         assert first.split()[1:2] == [b"%d" % status], first
-        assert api.status("/") == 200
+        assert shared.status("/") == 200
 
     def test_a_large_body_is_not_read_without_the_token(self, api: Api, token_file: Path) -> None:
         api.serve("--api_token_file", str(token_file))
