@@ -41,15 +41,15 @@ class Place:
         self.folder = folder
         self._stack = stack
         self._listeners: dict[tuple[str, int], socket.socket] = {}
+        self._answering = set(HOSTS)
+        links.address("add", *HOSTS)
         stack.callback(self._close)
 
     @classmethod
-    def build(cls, links: Net, folder: Path, stack: ExitStack) -> Self:
-        links.address("add", *HOSTS)
+    def build(cls, links: Net, ec2: EmbeddedEc2, folder: Path, stack: ExitStack) -> Self:
         stack.enter_context(links.inside_near())
-        network = Network.build(
-            stack.enter_context(EmbeddedEc2()), cidr="10.77.0.0/16", hosts=HOSTS
-        )
+        ec2.reset()
+        network = Network.build(ec2, cidr="10.77.0.0/16", hosts=HOSTS)
         place = cls(links, network, folder, stack)
         place.write({CIDR: HOSTS[:2]})
         return place
@@ -65,9 +65,14 @@ class Place:
     def hush(self, port: int, host: str) -> None:
         self._listeners.pop((host, port)).close()
 
+    def silence(self, host: str) -> None:
+        self._answering.remove(host)
+        self.links.address("del", host)
+
     def _close(self) -> None:
         for listener in self._listeners.values():
             listener.close()
+        self.links.address("del", *self._answering)
 
     def run(self, command: str) -> Daemon:
         """Start what the documentation says; `...` in it stands for the usual rest.
@@ -94,18 +99,33 @@ class Place:
         return str(self.target())
 
 
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+@pytest.fixture(scope="module")
+def links() -> Iterator[Net]:
     if os.geteuid() != 0:
         cannot("needs root: network namespaces and raw sockets")
     try:
         links = Net()
     except (OSError, NetlinkError) as error:
         cannot(f"no network namespaces here: {error}")
+    yield links
+    links.remove()
+
+
+@pytest.fixture(scope="module")
+def ec2_inside(links: Net) -> Iterator[EmbeddedEc2]:
+    with ExitStack() as stack:
+        with links.inside_near():
+            ec2 = stack.enter_context(EmbeddedEc2())
+        yield ec2
+
+
+@pytest.fixture
+def place(
+    links: Net, ec2_inside: EmbeddedEc2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Place]:
     monkeypatch.chdir(tmp_path)
     with ExitStack() as stack:
-        stack.callback(links.remove)
-        yield Place.build(links, tmp_path, stack)
+        yield Place.build(links, ec2_inside, tmp_path, stack)
 
 
 def cannot(why: str) -> NoReturn:
@@ -203,7 +223,7 @@ def test_icmpecho(place: Place) -> None:
     wait_ready(daemon)
     first = place.target()
     assert first in HOSTS[:2]
-    place.links.address("del", first)
+    place.silence(first)
     assert place.wait_moved(daemon, first) in HOSTS[:2]
     assert get("/ips")["failed_ips"] == [first]
 
@@ -223,7 +243,7 @@ def test_multi(place: Place) -> None:
     place.hush(80, first)
     second = place.wait_moved(daemon, first)
     assert get("/ips")["failed_ips"] == [first]
-    place.links.address("del", second)
+    place.silence(second)
     third = place.wait_moved(daemon, second)
     assert third == (set(HOSTS) - {first, second}).pop()
     assert get("/ips")["failed_ips"] == sorted((first, second))
