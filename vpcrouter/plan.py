@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from vpcrouter.health import Health, State
 from vpcrouter.spec import RouteSpec
@@ -34,9 +35,11 @@ class Urgency(enum.IntEnum):
     UNWANTED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One call to EC2. `interface` is the new target, None for a delete; `was` the old one."""
+class Change(NamedTuple):
+    """One call to EC2. `interface` is the new target, None for a delete; `was` the old one.
+
+    A tuple, as a plan may have many thousands.
+    """
 
     urgency: Urgency
     table: str

@@ -9,9 +9,11 @@ STATIC = "CreateRoute"
 """The origin of a route that somebody created, the only kind that can be ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One IPv4 route. `interface` is its target; `other` names a target of any other kind."""
+class Route(NamedTuple):
+    """One IPv4 route. `interface` is its target; `other` names a target of any other kind.
+
+    A tuple, as a VPC may have many thousands.
+    """
 
     cidr: str
     interface: str | None

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from vpcrouter.plan import Action, Change, Urgency
 
 ROOM = 4
 FAILED = Change(Urgency.FAILED, "rtb-1", CIDR, Action.REPLACE, "eni-b", B, "eni-a", A)
-MISSING = replace(FAILED, urgency=Urgency.MISSING, action=Action.CREATE, cidr=OTHER)
+MISSING = FAILED._replace(urgency=Urgency.MISSING, action=Action.CREATE, cidr=OTHER)
 
 
 class Noting(Calls[Change | str]):
@@ -34,7 +33,7 @@ def applying(burst: int = 50, rate: int = 5) -> tuple[Applying, Noting]:
 
 
 def numbered(change: Change, count: int) -> list[Change]:
-    return [replace(change, table=f"rtb-{number}") for number in range(count)]
+    return [change._replace(table=f"rtb-{number}") for number in range(count)]
 
 
 def test_in_the_plans_order_and_as_many_as_there_is_room_for() -> None:
@@ -56,7 +55,7 @@ def test_a_route_that_is_being_changed_waits_and_others_go_on() -> None:
     our, calls = applying()
     our.renew([FAILED])
     our.start()
-    another = replace(FAILED, interface="eni-c")
+    another = FAILED._replace(interface="eni-c")
     our.renew([another, MISSING])
     our.start()
     assert list(calls.under_way) == [FAILED, MISSING]

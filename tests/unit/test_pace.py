@@ -1,7 +1,7 @@
 """When the next change may be made, against EC2's token bucket."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
@@ -15,9 +15,9 @@ BURST, RATE = 50, 5
 CALL_S = 0.2
 PARALLEL = 16
 FAILED = Change(Urgency.FAILED, "rtb-1", CIDR, Action.REPLACE, "eni-b", B, "eni-a", A)
-HOUSEKEEPING = replace(FAILED, urgency=Urgency.HOUSEKEEPING)
-MISSING = replace(FAILED, urgency=Urgency.MISSING, action=Action.CREATE)
-UNWANTED = replace(FAILED, urgency=Urgency.UNWANTED, action=Action.DELETE)
+HOUSEKEEPING = FAILED._replace(urgency=Urgency.HOUSEKEEPING)
+MISSING = FAILED._replace(urgency=Urgency.MISSING, action=Action.CREATE)
+UNWANTED = FAILED._replace(urgency=Urgency.UNWANTED, action=Action.DELETE)
 
 
 @dataclass
@@ -121,7 +121,7 @@ def test_housekeeping_leaves_half_of_it_to_the_next_failure(change: Change) -> N
     assert sum(started(pace, change, 100.0) for _ in range(200)) == BURST / 2
     due_s = pace.next_s([change], 100.0)
     assert due_s == pytest.approx(100.0 + 1 / RATE)
-    assert pace.may_start(replace(change, urgency=Urgency.FAILED), 100.0)
+    assert pace.may_start(change._replace(urgency=Urgency.FAILED), 100.0)
 
 
 def started(pace: Pace, change: Change, now_s: float) -> bool:

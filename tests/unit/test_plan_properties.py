@@ -35,7 +35,7 @@ STRANGE = [
 ]
 ROUTES = st.sampled_from(TO_INSTANCES) | st.sampled_from(STRANGE)
 TABLES = st.fixed_dictionaries({}, optional=dict.fromkeys(CIDRS, ROUTES)).map(
-    lambda routes: {cidr: replace(route, cidr=cidr) for cidr, route in routes.items()}
+    lambda routes: {cidr: route._replace(cidr=cidr) for cidr, route in routes.items()}
 )
 CARRIERS = st.fixed_dictionaries(
     {

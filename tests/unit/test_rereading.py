@@ -1,7 +1,5 @@
 """The second look: what is read again after a refusal, and what that makes of the view."""
 
-from dataclasses import replace
-
 import pytest
 
 from tests.unit.building import CIDR, INTERFACES, OTHER, A, B, interface, table, view
@@ -9,7 +7,7 @@ from vpcrouter.plan import Action, Change, Urgency
 from vpcrouter.rereading import MOST, Doubt, Doubts, Look, renewed
 
 TO_A = Change(Urgency.FAILED, "rtb-1", CIDR, Action.REPLACE, "eni-a", A, "eni-b", B)
-TO_B = replace(TO_A, table="rtb-2", interface="eni-b", host=B)
+TO_B = TO_A._replace(table="rtb-2", interface="eni-b", host=B)
 NOT_THERE = "InvalidNetworkInterfaceID.NotFound"
 NO_ROUTE = "InvalidRoute.NotFound"
 ADDRESS_A = Doubt(addresses=frozenset({A}))
@@ -38,7 +36,7 @@ def test_a_refusal_says_what_is_in_doubt(code: str, doubt: Doubt) -> None:
 
 
 def test_a_delete_has_no_target_to_doubt() -> None:
-    delete = replace(TO_A, action=Action.DELETE, interface=None, host=None)
+    delete = TO_A._replace(action=Action.DELETE, interface=None, host=None)
     assert noted(delete, NOT_THERE) == Doubt(tables=frozenset({"rtb-1"}))
 
 
@@ -55,7 +53,7 @@ def test_refusals_while_a_look_is_under_way_are_answered_by_it() -> None:
     doubts = Doubts()
     doubts.note(TO_A, NOT_THERE)
     doubts.take()
-    doubts.note(replace(TO_A, table="rtb-2"), NOT_THERE)
+    doubts.note(TO_A._replace(table="rtb-2"), NOT_THERE)
     assert not doubts
     doubts.note(TO_B, NOT_THERE)
     assert doubts.take() == Doubt(addresses=frozenset({B}))
@@ -78,7 +76,7 @@ def test_they_are_settled_once_all_is_read_and_answered() -> None:
 def test_no_more_than_a_filter_holds_is_read_at_once() -> None:
     doubts = Doubts()
     for number in range(MOST + 1):
-        doubts.note(replace(TO_A, table=f"rtb-{number}"), NO_ROUTE)
+        doubts.note(TO_A._replace(table=f"rtb-{number}"), NO_ROUTE)
     assert len(doubts.take().tables) == MOST
     assert len(doubts.take().tables) == 1
     assert not doubts

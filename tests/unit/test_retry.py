@@ -1,7 +1,5 @@
 """When a refused change is tried again."""
 
-from dataclasses import replace
-
 import pytest
 
 from tests.unit.building import CIDR, A, B
@@ -10,8 +8,8 @@ from vpcrouter.plan import Action, Change, Urgency
 from vpcrouter.retry import Retries
 
 CHANGE = Change(Urgency.FAILED, "rtb-1", CIDR, Action.REPLACE, "eni-b", B, "eni-a", A)
-ANOTHER = replace(CHANGE, interface="eni-c")
-ELSEWHERE = replace(CHANGE, table="rtb-2")
+ANOTHER = CHANGE._replace(interface="eni-c")
+ELSEWHERE = CHANGE._replace(table="rtb-2")
 NOW_S = 100.0
 
 

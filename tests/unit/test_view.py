@@ -37,7 +37,7 @@ from vpcrouter.view import Route, RouteKey, shared
         pytest.param(TO_SERVICE, False, id="to a service's interface"),
         pytest.param(GATEWAY, False, id="to a gateway"),
         pytest.param(NAT, False, id="to a NAT gateway"),
-        pytest.param(replace(NAT, interface="eni-a"), False, id="to something else besides"),
+        pytest.param(NAT._replace(interface="eni-a"), False, id="to something else besides"),
         pytest.param(LOCAL, False, id="local"),
         pytest.param(PROPAGATED, False, id="propagated"),
         pytest.param(ADVERTISED, False, id="advertised"),
