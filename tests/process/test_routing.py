@@ -79,7 +79,7 @@ def test_all_hosts_failed_leaves_the_route_and_says_so(
     assert target(net) in HOSTS
 
 
-def test_what_somebody_else_broke_is_repaired_on_the_recheck(
+def test_what_somebody_else_broke_or_took_away_is_repaired_on_the_recheck(
     net: Network, start_daemon: StartDaemon
 ) -> None:
     daemon = start_daemon()
@@ -88,15 +88,7 @@ def test_what_somebody_else_broke_is_repaired_on_the_recheck(
     other = next(host for host in HOSTS if host != chosen)
     net.replace_route(net.table_ids[0], CIDR, other)
     net.delete_route(net.table_ids[1], CIDR)
-    wait_until(lambda: target(net) is not None, 15, lambda: str(net.routes(CIDR)))
-
-
-def test_a_route_to_an_interface_that_is_gone_is_repaired(
-    net: Network, start_daemon: StartDaemon
-) -> None:
-    daemon = start_daemon()
     chosen = wait_target(net, set(HOSTS))
-    daemon.wait_healthy()
     net.terminate(chosen)  # its listener, here, still answers
     wait_target(net, set(HOSTS) - {chosen})
     daemon.wait_log(f"host {chosen} is on no instance")
@@ -109,6 +101,11 @@ def test_routes_not_in_the_spec_are_deleted_but_for_those_ignored_and_foreign_on
     for cidr in ("10.99.0.0/16", "10.98.1.0/24", "0.0.0.0/0"):
         net.create_route(table, cidr, HOSTS[0])
     ec2.propagate_route(table, "10.97.0.0/16")
+    net.client.create_route(  # of a kind that is nobody's business here
+        RouteTableId=table,
+        DestinationIpv6CidrBlock="2001:db8::/32",
+        NetworkInterfaceId=net.eni_of[HOSTS[0]],
+    )
     daemon = start_daemon("--ignore_routes", "10.98.0.0/16, 0.0.0.0/0")
     wait_target(net, set(HOSTS))
     daemon.wait_healthy()
@@ -228,16 +225,3 @@ def test_stale_reads_are_not_taken_for_somebody_elses_change(
     wait_target(net, set(HOSTS) - {first})
     changes = [call for call in ec2.calls(since) if call.action == "ReplaceRoute"]
     assert len(changes) == len(net.table_ids), "each table is changed once"
-
-
-def test_an_odd_route_in_the_table_stops_nothing(
-    ec2: EmbeddedEc2, net: Network, start_daemon: StartDaemon
-) -> None:
-    net.client.create_route(
-        RouteTableId=net.table_ids[0],
-        DestinationIpv6CidrBlock="2001:db8::/32",
-        NetworkInterfaceId=net.eni_of[HOSTS[0]],
-    )
-    daemon = start_daemon()
-    wait_target(net, set(HOSTS))
-    daemon.wait_healthy()

@@ -106,13 +106,21 @@ def is_there(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-def test_start_stop_and_restart(tmp_path: Path, ini: Path, ec2: EmbeddedEc2, net: Network) -> None:
+def test_a_daemon_that_is_killed_comes_back_and_start_stop_and_restart_do_as_they_say(
+    tmp_path: Path, ini: Path, ec2: EmbeddedEc2, net: Network
+) -> None:
     with supervisord(tmp_path, ini, ec2) as supervised:
         supervised.wait_state("RUNNING")
         wait_target(net, set(HOSTS))
-        first = supervised.daemon_pid()
+        killed = supervised.daemon_pid()
         family = descendants(supervised.pid)
-        assert len(family) > 5
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: supervised.daemon_pid() not in (0, killed), 20, supervised.log)
+        wait_until(lambda: not any(map(is_there, family)), 5, str(family))
+        supervised.wait_state("RUNNING")
+        first = supervised.daemon_pid()
+        wait_until(lambda: len(descendants(supervised.pid)) > 5, 20, supervised.log)
+        family = descendants(supervised.pid)
         assert supervised.ctl("stop", "vpcrouterd") == "vpcrouterd: stopped\n"
         wait_until(lambda: not any(map(is_there, family)), 2, str(family))
         assert re.search(r"stopped: vpcrouterd \(exit status 0\)", supervised.log())
@@ -120,20 +128,6 @@ def test_start_stop_and_restart(tmp_path: Path, ini: Path, ec2: EmbeddedEc2, net
         second = supervised.daemon_pid()
         assert "vpcrouterd: started" in supervised.ctl("restart", "vpcrouterd")
         assert supervised.daemon_pid() not in (0, first, second)
-
-
-def test_a_daemon_that_is_killed_comes_back(
-    tmp_path: Path, ini: Path, ec2: EmbeddedEc2, net: Network
-) -> None:
-    with supervisord(tmp_path, ini, ec2) as supervised:
-        supervised.wait_state("RUNNING")
-        wait_target(net, set(HOSTS))
-        first = supervised.daemon_pid()
-        family = descendants(supervised.pid)
-        os.kill(first, signal.SIGKILL)
-        wait_until(lambda: supervised.daemon_pid() not in (0, first), 20, supervised.log)
-        wait_until(lambda: not any(map(is_there, family)), 5, str(family))
-        supervised.wait_state("RUNNING")
 
 
 def test_wrong_settings_are_no_loop(tmp_path: Path, ini: Path, ec2: EmbeddedEc2) -> None:
