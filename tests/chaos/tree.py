@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,12 +122,26 @@ class Tree:
 
 
 def _still_there(found: list[Process]) -> list[int]:
-    """Those that are live at one moment: one look at all of /proc takes its time.
+    """Those that are at work at one moment: one look at all of /proc takes its time.
 
     The newest is asked first, so what is there after it was there with it.
     """
     newest_first = sorted(found, key=lambda each: -each.started)
-    return [each.pid for each in newest_first if is_child(each.pid, each.parent)]
+    return [
+        each.pid for each in newest_first if has_begun(each.pid) and is_child(each.pid, each.parent)
+    ]
+
+
+def has_begun(pid: int) -> bool:
+    """Whether a worker catches SIGTERM: before that, it is a Python that starts, and finds out
+    whether its parent has died meanwhile before it does anything else.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught >> (signal.SIGTERM - 1) & 1)
 
 
 def is_child(pid: int, parent: int) -> bool:
