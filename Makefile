@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 # The tests wait more than they work.
-JOBS ?= 4
+JOBS ?= 3
 
 .PHONY: demo test lint format bench chaos soak docs clean
 
