@@ -106,7 +106,7 @@ class EmbeddedEc2:
             self._clients.popitem()[1].close()
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(5)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -831,11 +831,11 @@ def test_a_network_is_what_was_asked_for(net: Network) -> None:
     assert net.routes(CIDR) == dict.fromkeys(net.table_ids)
 
 
-def test_fifty_hosts_take_seconds(ec2: EmbeddedEc2) -> None:
+def test_fifty_hosts_take_a_few_seconds(ec2: EmbeddedEc2) -> None:
     started = time.monotonic()
     hosts = [f"127.0.{1 + n % 3}.{10 + n}" for n in range(50)]
     assert len(Network.build(ec2, hosts=hosts).eni_of) == 50
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 8
 
 
 # ---- the process --------------------------------------------------------------------------

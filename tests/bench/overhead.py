@@ -27,8 +27,6 @@ OFTEN_S, AT_REST_S = (0.3, 1.3), (3.5, 4.5)
 PLANS = 9
 LIMIT_S = 60.0
 PAUSE_S = 0.05
-UNWATCHED_S = 0.25
-"""Not asked what has arrived, the EC2, which is in this process, has its time for requests."""
 TO_FIRST_S = {"median": 0.005, "p99": 0.02}
 PLAN_S = {"max": 0.25}
 PLAN_OF_ONE_S = {"max": 0.02}
@@ -98,7 +96,6 @@ class Rig:
 
     def moved(self, since_s: float, count: int, limit_s: float = LIMIT_S) -> list[Call]:
         """Wait for so many accepted changes."""
-        time.sleep(UNWATCHED_S)
         self.wait(
             lambda: len(self.ec2.changes_since(since_s)) >= count, f"{count} changes", limit_s
         )

@@ -42,7 +42,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(PLUGIN, folder / "plugin", ignore=unwanted)
     run(sys.executable, "-m", "venv", str(folder / "venv"))
     python = str(folder / "venv" / "bin" / "python")
-    pip = (python, "-m", "pip", "install", "--quiet", "--no-compile")
+    pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     run(*pip, str(folder / "core"))
     run(*pip, f"{folder / 'plugin'}[test]")
     return folder
