@@ -230,11 +230,12 @@ class Reconciler(Worker):
             self._on_view(self._doubts.correct(done.result), done.ended_s)
 
     def _on_unreadable(self, error: Ec2Error) -> None:
+        now_s = time.monotonic()
         self._read_failures += 1
         delay_s = min(backoff_s(self._read_failures), self._recheck_s)
-        self._observe_at_s = time.monotonic() + delay_s
+        self._observe_at_s = now_s + delay_s
         self._unread.tell(str(error))
-        self._applying.retries.view_is_unknown(time.monotonic())
+        self._applying.retries.view_is_unknown(now_s)
         self._is_news = True
 
     def _on_view(self, view: View, now_s: float) -> None:
