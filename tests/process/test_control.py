@@ -147,18 +147,19 @@ def test_one_worker_is_stopped_started_and_restarted(daemon: Daemon, client: Cli
 
 def test_all_workers_but_the_one_that_serves_it(daemon: Daemon, client: Client) -> None:
     others = [name for name in WORKERS if name != "control"]
-    before = daemon.worker_pids()
-    assert client.run("restart", "all")[0] == 0
-    after = daemon.worker_pids()
-    assert [name for name in WORKERS if before[name] == after[name]] == ["control"]
-    status, said = client.run("stop", "vpcrouter:*")
-    assert status == 0
-    assert sorted(said.splitlines()) == [f"vpcrouter:{name}: stopped" for name in others]
-    assert client.states() == {**dict.fromkeys(others, "STOPPED"), "control": "RUNNING"}
-    status, said = client.run("start", "all")
-    assert status == 0
-    assert sorted(said.splitlines()) == [f"vpcrouter:{name}: started" for name in others]
-    daemon.wait_healthy()
+    for all_of_them in ("vpcrouter:*", "all"):
+        before = daemon.worker_pids()
+        assert client.run("restart", all_of_them)[0] == 0
+        after = daemon.worker_pids()
+        assert [name for name in WORKERS if before[name] == after[name]] == ["control"]
+        status, said = client.run("stop", all_of_them)
+        assert status == 0
+        assert sorted(said.splitlines()) == [f"vpcrouter:{name}: stopped" for name in others]
+        assert client.states() == {**dict.fromkeys(others, "STOPPED"), "control": "RUNNING"}
+        status, said = client.run("start", all_of_them)
+        assert status == 0
+        assert sorted(said.splitlines()) == [f"vpcrouter:{name}: started" for name in others]
+        daemon.wait_healthy()
 
 
 REFUSED = {

@@ -85,10 +85,10 @@ def test_an_impaired_instances_host_fails(ec2: EmbeddedEc2, net: Network, start:
     first = wait_target(net, set(HOSTS))
     ec2.set_status(net.instance_of[first], system="impaired")
     second = wait_target(net, others(first))
-    wait_states(daemon, failed=[first])
+    assert states(daemon)["failed"] == [first]
     ec2.set_status(net.instance_of[second], instance="impaired")
     wait_target(net, others(first) - {second})
-    wait_states(daemon, failed=sorted((first, second)))
+    assert states(daemon)["failed"] == sorted((first, second))
 
 
 def test_a_scheduled_event_makes_a_host_questionable_and_checks_that_know_nothing_unknown(
@@ -208,7 +208,7 @@ def test_a_change_of_state_fails_a_host_well_before_the_next_poll(
         net.stop(host)
         queue.send(state_change(net.instance_of[host], state))
         wait_until(lambda: target(net) in set(HOSTS) - failed, SOON_S, listening.log)
-        wait_states(listening, failed=sorted(failed))
+        assert states(listening)["failed"] == sorted(failed)
         wait_until(lambda: queue.count() == 0, 5, listening.log)
 
 

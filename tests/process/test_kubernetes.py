@@ -107,7 +107,7 @@ def test_what_happens_comes_by_the_watch_whatever_becomes_of_it(
     lists = len(api.lists())
     began_s = time.monotonic()
     cordon(wait_target(net, set(HOSTS)))
-    assert time.monotonic() - began_s < float(LONG) / 2
+    assert time.monotonic() - began_s < 3
     assert all(query["allowWatchBookmarks"] == "true" for query in api.watches())
 
     watches = len(api.watches())
