@@ -19,7 +19,7 @@ from vpcrouter.trouble import Trouble
 
 CHUNK = 128
 """So many probes are sent before answers are read again, of which a socket holds few, and before
-time-outs are looked for: a connection takes 40 us to begin."""
+time-outs are looked for: a connection takes 20 us."""
 MAX_READS = 1_000
 IDLE_S = 60.0
 REPORT_S_PER_HOST = 2e-6

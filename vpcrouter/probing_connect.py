@@ -74,6 +74,17 @@ class SocketProber(ABC, Generic[P]):
     def begun(self, host: str, sock: socket.socket) -> P:
         """`sock` is being connected to `host`; the result owns it."""
 
+    def open_socket(self, is_over_6: bool) -> socket.socket:
+        """A socket to connect, watched by epoll. Raises OSError."""
+        sock = new_socket(socket.AF_INET6 if is_over_6 else socket.AF_INET)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+        self._epoll.register(sock.fileno(), select.EPOLLOUT)
+        return sock
+
+    def ended(self, pending: P) -> None:
+        """No more is wanted of it."""
+        pending.close()
+
     @abstractmethod
     def advance(self, pending: P, event: int) -> bool:
         """Do what epoll's `event` allows; True once the host has answered, False to go on.
@@ -103,21 +114,17 @@ class SocketProber(ABC, Generic[P]):
             self.trouble = f"{room} connections are pending, as many as may be"
             return False
         try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0)
+            sock = self.open_socket(":" in host)
         except OSError as error:
             self.trouble = error.strerror or str(error)
             return False
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
         result = sock.connect_ex(self.address(host))
+        pending = self.begun(host, sock)
         if result in {0, errno.EINPROGRESS}:
-            fd = sock.fileno()
-            self._epoll.register(fd, select.EPOLLOUT)
-            self._serials[fd] = serial
-            self._pending[serial] = self.begun(host, sock)
+            self._serials[sock.fileno()] = serial
+            self._pending[serial] = pending
             return True
-        sock.close()
+        self.ended(pending)
         if result in REFUSALS_AT_ONCE:
             self._known.append((serial, False, self._clock()))
             return True
@@ -131,7 +138,9 @@ class SocketProber(ABC, Generic[P]):
             return outcomes or None
         now_s = self._clock()
         for fd, event in events:
-            serial = self._serials[fd]
+            serial = self._serials.get(fd)
+            if serial is None:
+                continue
             outcome: bool | None = True
             try:
                 if not self.advance(self._pending[serial], event):
@@ -166,7 +175,14 @@ class SocketProber(ABC, Generic[P]):
         pending = self._pending.pop(serial, None)
         if pending is not None:
             del self._serials[pending.fileno()]
-            pending.close()
+            self.ended(pending)
+
+
+def new_socket(family: socket.AddressFamily) -> socket.socket:
+    """One that does not block, and that resets its connection when it is closed. Raises OSError."""
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+    return sock
 
 
 def raise_for_connection(sock: socket.socket, event: int) -> None:

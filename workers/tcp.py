@@ -12,6 +12,7 @@ from vpcrouter.plugins import Monitor, Values
 from vpcrouter.probing import ProbeLoop
 from vpcrouter.probing_connect import SocketProber, raise_for_connection
 from vpcrouter.probing_options import Timing, check_probe_options, probe_options
+from vpcrouter.probing_reuse import ReusedSockets
 from vpcrouter.uplink import Uplink
 
 PREFIX = "tcp_check"
@@ -27,12 +28,23 @@ class ConnectProber(SocketProber[socket.socket]):
     def __init__(self, port: int, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock)
         self._port = port
+        self._sockets = ReusedSockets(self._epoll)
 
     def address(self, host: str) -> tuple[str, int]:
         return host, self._port
 
     def begun(self, host: str, sock: socket.socket) -> socket.socket:
         return sock
+
+    def open_socket(self, is_over_6: bool) -> socket.socket:
+        return self._sockets.take(is_over_6)
+
+    def ended(self, pending: socket.socket) -> None:
+        self._sockets.give_back(pending)
+
+    def close(self) -> None:
+        super().close()
+        self._sockets.close()
 
     def advance(self, pending: socket.socket, event: int) -> bool:
         raise_for_connection(pending, event)

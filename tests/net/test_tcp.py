@@ -78,6 +78,7 @@ def test_silent_hosts_cost_no_other_its_turn(net: Net) -> None:
         monitor.use(*live)
         monitor.expect("healthy", lambda r: r.healthy == set(live), START_S)
         monitor.use(*live, *silent)
-        monitor.expect("judged", lambda r: len(r.failed) > 20, START_S)
+        # Chance decides which of them find room three times in a row.
+        monitor.expect("judged", lambda r: len(r.failed) > 20, 3 * START_S)
         monitor.watch(4.0)
         assert not monitor.ever_unhealthy(frozenset(live))

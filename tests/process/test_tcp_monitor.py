@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.net.monitor import MonitorProcess
-from vpcrouter import probing_connect
+from vpcrouter import probing_connect, probing_reuse
 from workers.tcp import ConnectProber
 
 START_S = 15.0
@@ -160,7 +160,7 @@ def test_accepted_and_refused(prober_of: Any, listeners: contextlib.ExitStack) -
     prober.set_hosts([A, B])
     assert not prober.send([A, B], 100)
     assert outcomes_of(prober, 2) == {100: True, 101: False}
-    assert prober.collect() is None
+    assert not prober.collect()
 
 
 def test_the_listeners_application_sees_nothing(prober_of: Any) -> None:
@@ -168,8 +168,9 @@ def test_the_listeners_application_sees_nothing(prober_of: Any) -> None:
         server.setblocking(False)
         prober = prober_of(server.getsockname()[1])
         prober.set_hosts([A])
-        prober.send([A] * 20, 0)
-        assert len(outcomes_of(prober, 20)) == 20
+        for serial in (0, 20, 40):
+            prober.send([A] * 20, serial)
+            assert len(outcomes_of(prober, 20)) == 20
         with pytest.raises(BlockingIOError):
             server.accept()
 
@@ -179,10 +180,57 @@ def test_no_connection_is_left_behind(prober_of: Any, listeners: contextlib.Exit
     port = listen(listeners, A, backlog=256)
     prober = prober_of(port)
     prober.set_hosts([A])
-    assert not prober.send([A] * 100, 0)
-    assert len(outcomes_of(prober, 100)) == 100
+    for serial in (0, 100):
+        assert not prober.send([A] * 100, serial)
+        assert len(outcomes_of(prober, 100)) == 100
     lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
     assert [line for line in lines if line.split()[2].endswith(f":{port:04X}")] == []
+
+
+def open_sockets() -> int:
+    descriptors = list(Path("/proc/self/fd").iterdir())
+    # Listing them has taken one that is gone by now.
+    return sum(
+        str(each.readlink()).startswith("socket:") for each in descriptors if each.is_symlink()
+    )
+
+
+def test_the_same_sockets_probe_again_and_again(
+    prober_of: Any, listeners: contextlib.ExitStack
+) -> None:
+    """Whatever became of their last probe."""
+    port = listen(listeners, A, backlog=256)
+    prober = prober_of(port)
+    prober.set_hosts([A, B])
+    ours = open_sockets()
+    for serial in range(0, 500, 50):
+        assert not prober.send([A, B] * 25, serial)
+        prober.forget([serial])
+        prober.expire([(serial + 1, B)])
+        prober.revive([B])
+        expected = {each: each % 2 == 0 for each in range(serial + 2, serial + 50)}
+        assert outcomes_of(prober, 48) == expected
+        assert open_sockets() == ours + 50
+
+
+def test_there_are_no_more_sockets_than_probes_under_way(
+    prober_of: Any, listeners: contextlib.ExitStack
+) -> None:
+    """Nor are many kept."""
+    port = listen(listeners, A, backlog=2048)
+    listeners.enter_context(socket.create_server(("::1", port), family=socket.AF_INET6))
+    prober = prober_of(port)
+    prober.set_hosts([A, "::1"])
+    ours = open_sockets()
+    for serial, host in ((0, A), (30, "::1"), (60, A)):
+        prober.send([host] * 30, serial)
+        assert open_sockets() == ours + 30
+        assert set(outcomes_of(prober, 30).values()) == {True}
+    prober.send([A] * 1000, 100)
+    assert len(outcomes_of(prober, 1000)) == 1000
+    assert open_sockets() <= ours + probing_reuse.MAX_IDLE
+    prober.close()
+    assert open_sockets() == ours
 
 
 def test_the_limit_of_descriptors_is_raised(prober_of: Any) -> None:
@@ -203,7 +251,7 @@ def test_no_route_is_not_sent(prober_of: Any) -> None:
     prober.set_hosts([everybody])
     assert list(prober.send([everybody], 0)) == [0]
     assert prober.trouble
-    assert prober.collect() is None
+    assert not prober.collect()
 
 
 def test_no_descriptors_left_is_not_sent(
@@ -245,4 +293,4 @@ def test_probes_forgotten_or_timed_out_are_closed(
     prober.forget([0, 1, 99])
     prober.expire([(2, A)])
     assert outcomes_of(prober, 1) == {3: True}
-    assert prober.collect() is None
+    assert not prober.collect()
