@@ -8,7 +8,7 @@ from vpcrouter.aws import UNREADABLE, make_client, mapping_errors, open_session
 from vpcrouter.errors import Ec2Error
 from vpcrouter.plan import Action, Change
 from vpcrouter.rereading import Doubt, Look
-from vpcrouter.view import STATIC, Interface, Route, RouteTable, Subnet, View, shared
+from vpcrouter.view import STATIC, Interface, Route, RouteTable, Subnet, View
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.client import EC2Client
@@ -50,7 +50,7 @@ class Ec2:
         self._writes: EC2Client = make_client(session, "ec2", attempts=1, connections=connections)
         self.region = self._reads.meta.region_name
         self._tables_a_page = PAGE_SIZE
-        self._known: Mapping[str, RouteTable] = {}
+        self._known: View | None = None
 
     def observe(self) -> View:
         """Read the whole VPC."""
@@ -65,16 +65,14 @@ class Ec2:
         routes = sum(len(table.routes) for table in tables)
         fitting = ROUTES_A_PAGE * len(tables) // max(1, routes)
         self._tables_a_page = min(max(fitting, MIN_PAGE_SIZE), PAGE_SIZE)
-        tables = sorted(
-            (shared(table, self._known.get(table.id)) for table in tables), key=attrgetter("id")
-        )
-        self._known = {table.id: table for table in tables}
-        return View(
+        view = View(
             self.vpc,
-            tuple(tables),
+            tuple(sorted(tables, key=attrgetter("id"))),
             {interface.id: interface for interface in interfaces},
             {subnet.id: subnet for subnet in subnets},
         )
+        self._known = view if self._known is None else view.shared(self._known)
+        return self._known
 
     def look(self, doubt: Doubt) -> Look:
         """Read what is in doubt, and no more."""

@@ -1,6 +1,8 @@
 """The plan made anew only where something has changed. Pure, but for what it remembers."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import compress
+from operator import is_, is_not
 
 from vpcrouter.health import Health
 from vpcrouter.plan import Choose, Plan, Policy, cidrs_of, joined, plan_of
@@ -83,7 +85,11 @@ def _differing_hosts(old: Health, new: Health) -> Iterable[str]:
 def _differing_routes(old: Mapping[str, Route], new: Mapping[str, Route]) -> Iterator[str]:
     if old is new:
         return
-    others = [cidr for cidr, route in new.items() if old.get(cidr) is not route]
+    # Nearly always the keys are the very same, in one order, and so are nearly all the routes:
+    # to tell that, none of them need be looked at, which takes long where there are many.
+    is_alike = len(old) == len(new) and all(map(is_, old, new))
+    before = old.values() if is_alike else map(old.get, new)
+    others = compress(new, map(is_not, new.values(), before))
     yield from (cidr for cidr in others if old.get(cidr) != new[cidr])
-    if len(old) != len(new) or old.keys() != new.keys():
+    if not is_alike:
         yield from old.keys() - new.keys()

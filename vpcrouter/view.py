@@ -46,18 +46,18 @@ class RouteTable:
 def shared(table: RouteTable, known: RouteTable | None) -> RouteTable:
     """`table` of the very routes of `known` wherever both say the same; `known` if all do.
 
-    Comparing the two is quick then, and keeps nothing else waiting.
+    Those come first, in the order of `known` and under its very keys. Comparing the two is quick
+    then, and keeps nothing else waiting.
     """
-    if known is None:
-        return table
-    before = known.routes
-    routes = {cidr: _either(before.get(cidr), route) for cidr, route in table.routes.items()}
-    renewed = replace(table, routes=routes)
-    return known if renewed == known else renewed
+    if known is None or table == known:
+        return known or table
+    now, before = table.routes, known.routes
+    routes = {cidr: _either(route, now[cidr]) for cidr, route in before.items() if cidr in now}
+    return replace(table, routes=routes | {c: r for c, r in now.items() if c not in before})
 
 
-def _either(before: Route | None, now: Route) -> Route:
-    return before if before is not None and before == now else now
+def _either(before: Route, now: Route) -> Route:
+    return before if before == now else now
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +130,22 @@ class View:
             by_table.setdefault(key.table, {})[key.cidr] = route
         if not by_table:
             return self
-        tables = tuple(
+        return self._with_tables(
             replace(table, routes=_overlaid(table.routes, by_table[table.id]))
             if table.id in by_table
             else table
             for table in self.tables
         )
-        view = View(self.vpc, tables, self.interfaces, self.subnets)
+
+    def shared(self, known: "View") -> "View":
+        """This view, of the very parts of `known` wherever both say the same."""
+        before = {table.id: table for table in known.tables}
+        tables = (shared(table, before.get(table.id)) for table in self.tables)
+        is_same = (self.interfaces, self.subnets) == (known.interfaces, known.subnets)
+        return (known if is_same else self)._with_tables(tables)
+
+    def _with_tables(self, tables: Iterable[RouteTable]) -> "View":
+        view = View(self.vpc, tuple(tables), self.interfaces, self.subnets)
         view.__dict__["interface_of"] = self.interface_of  # found once: the interfaces are the same
         return view
 

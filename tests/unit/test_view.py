@@ -116,6 +116,7 @@ def test_a_table_read_again_is_the_one_that_is_known() -> None:
     "routes",
     [
         pytest.param({CIDR: "eni-a", OTHER: "eni-a"}, id="another target"),
+        pytest.param({OTHER: "eni-a", CIDR: "eni-a"}, id="another target and order"),
         pytest.param({CIDR: "eni-a"}, id="one less"),
         pytest.param({CIDR: "eni-a", OTHER: "eni-b", "10.9.0.0/16": "eni-b"}, id="one more"),
     ],
@@ -126,6 +127,8 @@ def test_one_that_has_changed_shares_the_routes_that_have_not(routes: dict[str, 
     found = shared(now, known)
     assert found == now
     assert found.routes[CIDR] is known.routes[CIDR]
+    in_order = [cidr for cidr in (CIDR, OTHER, "10.9.0.0/16") if cidr in routes]
+    assert list(found.routes) == in_order
 
 
 def test_so_does_one_with_other_subnets() -> None:
@@ -139,3 +142,22 @@ def test_so_does_one_with_other_subnets() -> None:
 def test_a_table_that_is_new_is_as_it_was_read() -> None:
     now = table("rtb-1", {CIDR: "eni-a"})
     assert shared(now, None) is now
+
+
+def test_a_view_read_again_is_of_the_known_ones_parts() -> None:
+    known = view({CIDR: "eni-a"}, {CIDR: "eni-b"})
+    now = view({CIDR: "eni-a"}, {CIDR: "eni-a"})
+    found = now.shared(known)
+    assert found == now
+    assert found.tables[0] is known.tables[0]
+    assert found.interfaces is known.interfaces
+    assert found.interface_of is known.interface_of
+
+
+def test_one_of_other_interfaces_keeps_its_own() -> None:
+    known = view({CIDR: "eni-a"})
+    now = replace(known, interfaces={})
+    found = now.shared(known)
+    assert found == now
+    assert found.tables[0] is known.tables[0]
+    assert found.interface_of == {}
