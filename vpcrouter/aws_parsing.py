@@ -1,16 +1,32 @@
-"""What AWS answers is parsed in slices: a page of routes takes 20 ms in one piece, in which no
-other thread runs, not even one with a route to move.
+"""EC2's answers, parsed so that a route to be moved need not wait for them.
+
+In slices: a page of routes takes 20 ms in one piece, in which no other thread runs. And by what
+they contain: to look for all that a route may have, as botocore does, makes reading a large VPC
+take twice as long.
 """
 
+from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
+from botocore.model import Shape, StructureShape
 from botocore.parsers import EC2QueryParser, ResponseParserFactory
 
 SLICE_BYTES = 16 * 1024
+UNUSUAL = frozenset({"location", "eventheader", "xmlAttribute", "flattened"})
+"""Members so serialized are not simply elements of their structure."""
+
+_Members = Mapping[str, tuple[str, Shape]]
+"""A structure's members, by the names of their elements."""
 
 
-class _InSlices(EC2QueryParser):
+class Ec2Parser(EC2QueryParser):
+    """botocore's, made quicker in two of its methods, which are private."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._members: dict[str, _Members | None] = {}
+
     def _parse_xml_string_to_dom(self, xml_string: bytes) -> Element:
         parser = XMLParser(target=TreeBuilder(), encoding=self.DEFAULT_ENCODING)  # noqa: S314
         try:
@@ -21,11 +37,44 @@ class _InSlices(EC2QueryParser):
             root = super()._parse_xml_string_to_dom(xml_string)  # type: ignore[misc]  # says why
         return root
 
+    def _handle_structure(self, shape: StructureShape, node: Any) -> Any:
+        if shape.name not in self._members:
+            self._members[shape.name] = _plain_members(shape)
+        members = self._members[shape.name]
+        parsed = None if members is None else self._parse_members(members, node)
+        return super()._handle_structure(shape, node) if parsed is None else parsed  # type: ignore[misc]
+
+    def _parse_members(self, members: _Members, node: Any) -> dict[str, Any] | None:
+        """None where elements are repeated, of which botocore knows what they mean."""
+        if isinstance(node, list):
+            return None
+        parsed: dict[str, Any] = {}
+        for element in node:
+            member = members.get(element.tag.rpartition("}")[2])
+            if member is None:
+                continue
+            name, shape = member
+            if name in parsed:
+                return None
+            if shape.type_name == "string":
+                parsed[name] = element.text or ""
+            else:
+                parsed[name] = self._parse_shape(shape, element)  # type: ignore[attr-defined]
+        return parsed
+
+
+def _plain_members(shape: StructureShape) -> _Members | None:
+    """None for a structure that is more than its elements."""
+    is_plain = not shape.is_tagged_union and not shape.metadata.get("exception")
+    if not is_plain or any(m.serialization.keys() & UNUSUAL for m in shape.members.values()):
+        return None
+    return {m.serialization.get("name", name): (name, m) for name, m in shape.members.items()}
+
 
 class Parsers(ResponseParserFactory):
     """botocore's, but for EC2's."""
 
     def create_parser(self, protocol_name: str) -> Any:
         if protocol_name == "ec2":
-            return _InSlices()
+            return Ec2Parser()
         return super().create_parser(protocol_name)

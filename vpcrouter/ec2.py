@@ -32,6 +32,18 @@ THROTTLE_CODES = frozenset(
 )
 """Errors that say that a token bucket is empty, and nothing of the change itself."""
 
+OF_INSTANCES = frozenset(
+    {
+        "DestinationCidrBlock",
+        "InstanceId",
+        "InstanceOwnerId",
+        "NetworkInterfaceId",
+        "Origin",
+        "State",
+    }
+)
+"""What there is of a route to an instance, or to nothing."""
+
 T = TypeVar("T")
 
 
@@ -169,9 +181,8 @@ def _route_table(item: Mapping[str, Any]) -> RouteTable:
 
 def _route(cidr: str, raw: Mapping[str, Any]) -> Route:
     interface, instance = raw.get("NetworkInterfaceId"), raw.get("InstanceId")
-    known = {"NetworkInterfaceId", "InstanceId"}
-    others = (value for key, value in raw.items() if _is_target(key) and key not in known)
-    other = next((str(value) for value in others if value), "")
+    others = raw.keys() - OF_INSTANCES
+    other = next((str(raw[key]) for key in sorted(others) if _is_target(key) and raw[key]), "")
     is_active = raw.get("State") != "blackhole"
     return Route(cidr, interface, instance, other, is_active, raw["Origin"])
 
