@@ -49,8 +49,10 @@ def shared(table: RouteTable, known: RouteTable | None) -> RouteTable:
     Those come first, in the order of `known` and under its very keys. Comparing the two is quick
     then, and keeps nothing else waiting.
     """
-    if known is None or table == known:
-        return known or table
+    if known is None:
+        return table
+    if table == known:
+        return known
     now, before = table.routes, known.routes
     routes = {cidr: _either(route, now[cidr]) for cidr, route in before.items() if cidr in now}
     return replace(table, routes=routes | {c: r for c, r in now.items() if c not in before})
