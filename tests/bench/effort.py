@@ -38,10 +38,6 @@ class Effort:
         every = [(hosts, each_s) for each_s in intervals_s for hosts in self.crowds]
         return [row for row in every if not self.rows or row in self.rows]
 
-    def recoveries(self, interval_s: float) -> int:
-        """Runs for which a host must recover, which takes ten intervals and more."""
-        return self.runs if interval_s < 0.5 else max(1, self.runs // 10)
-
     @property
     def probed_hosts(self) -> int:
         return 1_000 if self.is_short else 10_000
