@@ -45,15 +45,15 @@ class Applying:
         self._queue = deque(changes)
         self.retries.keep_only({change.key for change in (*self._queue, *self.under_way)})
 
-    def start(self) -> bool:
-        """Start what may be started now; whether there was anything."""
+    def start(self, most: int | None = None) -> bool:
+        """Start what may be started now, or so many of it; whether there was anything."""
         if not self._queue:
             return False
         now_s = time.monotonic()
         busy = {change.key for change in self.under_way}
         left: deque[Change] = deque()
-        has_started = False
-        while self._queue and self._calls.has_room:
+        started = 0
+        while self._queue and self._calls.has_room and started != most:
             change = self._queue.popleft()
             if self.retries.must_wait(change):
                 continue
@@ -62,9 +62,9 @@ class Applying:
                 continue
             self.pace.started(change, now_s)
             self._calls.start(change, partial(self._make, change))
-            has_started = True
+            started += 1
         self._queue.extendleft(reversed(left))
-        return has_started
+        return started > 0
 
     def next_s(self) -> float | None:
         """When there is something to start, or to plan anew, without anything else happening."""

@@ -56,7 +56,7 @@ REPORT_GAP_S = 0.1
 REST = 10
 """What was read is written down for the API at most one part in so many of the time."""
 SWITCH_S = 0.0005
-SENDING_S = 0.003
+SENDING_FIRST_S, SENDING_S = 0.001, 0.003
 STACK_BYTES = 1024 * 1024
 COLLECT_AFTER = (100_000, 50, 100)
 """Collecting garbage while a large VPC was parsed kept failovers waiting for up to 0.25 s."""
@@ -132,9 +132,7 @@ class Reconciler(Worker):
             self._on_done(done, mailbox)
         if self._applying.retries.release(time.monotonic()) or self._must_plan:
             self._decide()
-        if self._applying.start():
-            # Only one thread at a time runs Python: for a moment, those with requests to send.
-            mailbox.wait(SENDING_S)
+        self._start_changes(mailbox)
         self._observe_if_due()
         self._look_if_due()
         self._telling.tell(self._plan, self._held, self._sentence)
@@ -302,6 +300,18 @@ class Reconciler(Worker):
         return self._last_host[cidr]
 
     # Apply
+
+    def _start_changes(self, mailbox: Mailbox) -> None:
+        """Only one thread at a time runs Python: for a moment, those with requests to send.
+
+        Before the others the first of many, which would otherwise be as late as any of them.
+        """
+        is_first = not self._applying.under_way
+        has_started = is_first and self._applying.start(most=1)
+        if has_started:
+            mailbox.wait(SENDING_FIRST_S)
+        if self._applying.start() or has_started:
+            mailbox.wait(SENDING_S)
 
     def _on_changed(self, change: Change, done: Done[Change | str]) -> None:
         self._is_news = True

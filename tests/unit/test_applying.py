@@ -51,6 +51,17 @@ def test_in_the_plans_order_and_as_many_as_there_is_room_for() -> None:
     assert our.next_s() is None
 
 
+def test_the_first_may_be_started_before_the_others() -> None:
+    our, calls = applying()
+    changes = numbered(FAILED, 3)
+    our.renew(changes)
+    assert our.start(most=1)
+    assert list(calls.under_way) == changes[:1]
+    assert our.start()
+    assert list(calls.under_way) == changes
+    assert not our.start()
+
+
 def test_a_route_that_is_being_changed_waits_and_others_go_on() -> None:
     our, calls = applying()
     our.renew([FAILED])
