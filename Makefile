@@ -1,6 +1,6 @@
 # make demo    see a failover without AWS: no root, no account, no set-up before it
 # make test    all tests            make lint    ruff and mypy
-# make bench   what it promises, measured (over an hour; ARGS='--runs 3': minutes)
+# make bench   what it promises, measured (over two hours; ARGS='--runs 3': minutes)
 # make docs    what follows from the option declarations
 # make chaos   everything breaks at once, for five minutes (ARGS='--seed 1 --seconds 60')
 # make soak    a thousand workers die, and nothing leaks

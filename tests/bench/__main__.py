@@ -1,6 +1,6 @@
 """Measures what the project promises: failover, probes, bursts, growth, overhead, memory.
 
-All of it takes over an hour on a machine that should have nothing else to do; with few runs,
+All of it takes over two hours on a machine that should have nothing else to do; with few runs,
 as in CI, only a part is measured, and smaller.
 """
 

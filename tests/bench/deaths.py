@@ -38,7 +38,8 @@ MOVED = re.compile(r'event="route replaced" .*table=(\S+) was=(\S+) .*took_ms=([
 HOW = (
     "from just before the host's death (its packets dropped in another network namespace, or its "
     "listening socket closed) until a stand-in for EC2 that answers at once had answered the last "
-    f"of {TABLES} tables' ReplaceRoute; deaths at random moments"
+    f"of {TABLES} tables' ReplaceRoute; deaths at random moments; one kind of death after another, "
+    "but with 2 hosts at 1 s all at once"
 )
 
 

@@ -1,4 +1,4 @@
-"""How much is measured: all of it takes over an hour, CI has a minute."""
+"""How much is measured: all of it takes over two hours, CI has a minute."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
