@@ -103,6 +103,11 @@ class View:
     interfaces: Mapping[str, Interface]
     subnets: Mapping[str, Subnet] = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        """How many interfaces and routes were read."""
+        return len(self.interfaces) + sum(len(table.routes) for table in self.tables)
+
     @cached_property
     def interface_of(self) -> Mapping[str, Interface]:
         """The instance's interface that carries a private address, primary or secondary."""

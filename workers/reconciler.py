@@ -58,8 +58,6 @@ REST = 10
 SWITCH_S = 0.0005
 SENDING_FIRST_S, SENDING_S = 0.001, 0.003
 STACK_BYTES = 1024 * 1024
-COLLECT_AFTER = (100_000, 50, 100)
-"""Collecting garbage while a large VPC was parsed kept failovers waiting for up to 0.25 s."""
 RECENT_CHANGES = 100
 EVENT = {Action.CREATE: "created", Action.REPLACE: "replaced", Action.DELETE: "deleted"}
 
@@ -243,7 +241,7 @@ class Reconciler(Worker):
         if self._first_view_s is None:
             self._first_view_s = now_s
             gc.freeze()  # what boto3 has made of EC2's API stays, and takes long to look through
-            gc.set_threshold(*COLLECT_AFTER)
+        heap.search_rarely(view.size)
         self._verify_tries = self._verify_tries + 1 if self._expectations.unseen() else 0
         delay_s = (
             VERIFY_AFTER_S * 2.0**self._verify_tries if self._verify_tries else self._recheck_s

@@ -161,3 +161,8 @@ def test_one_of_other_interfaces_keeps_its_own() -> None:
     assert found == now
     assert found.tables[0] is known.tables[0]
     assert found.interface_of == {}
+
+
+def test_its_size_is_that_of_all_that_was_read() -> None:
+    of = view({CIDR: Route(CIDR, "eni-a"), OTHER: LOCAL}, {CIDR: BLACKHOLE})
+    assert of.size == len(of.interfaces) + 3

@@ -1,0 +1,21 @@
+"""How often garbage is looked for."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from vpcrouter import heap
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+
+
+@pytest.mark.parametrize(("read", "objects"), [(0, 10_000), (5_000, 10_000), (52_000, 104_000)])
+def test_the_more_is_read_the_more_garbage_may_be_left(read: int, objects: int) -> None:
+    heap.search_rarely(read)
+    assert gc.get_threshold() == (objects, 50, 100)
