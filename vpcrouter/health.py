@@ -6,6 +6,8 @@ Pure: no clock, socket or process. Time is an argument, in monotonic seconds.
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import reduce
+from operator import and_
 from typing import NamedTuple
 
 from vpcrouter.messages import HealthReport, Hosts
@@ -292,7 +294,7 @@ def merge(
     Failed if any report says so; else questionable if any does; else healthy if every monitor
     judged it healthy; otherwise, as with no monitor at all, unknown.
     """
-    wanted = frozenset(hosts)
+    wanted = hosts if isinstance(hosts, frozenset) else frozenset(hosts)
     failed: set[str] = set()
     questionable: set[str] = set()
     since: dict[str, float] = {}
@@ -300,16 +302,18 @@ def merge(
     for report in reports:
         failed |= report.failed
         questionable |= report.questionable
-        healthy_of[report.monitor] = report.healthy
+        # Of whoever judged just these hosts, none need be sorted out.
+        is_of_these = report.judged is wanted
+        healthy_of[report.monitor] = report.healthy if is_of_these else wanted & report.healthy
         for host in report.failed & wanted & report.changed_s.keys():
             at_s = report.changed_s[host]
             since[host] = min(at_s, since.get(host, at_s))
     nobody: frozenset[str] = frozenset()
     said = [healthy_of.get(monitor, nobody) for monitor in monitors]
-    healthy = wanted.intersection(*said) if said else nobody
+    healthy = reduce(and_, said) if said else nobody
     presumed = nobody
     if any(len(each) != len(healthy) for each in said):  # as nearly never
-        presumed = nobody.union(*said) & wanted - healthy
+        presumed = nobody.union(*said) - healthy
     bad = failed | questionable
     return Health(
         _without(healthy, bad),

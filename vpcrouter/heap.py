@@ -25,9 +25,12 @@ def keep_freed() -> None:
 
 
 def search_rarely(read: int) -> None:
-    """Look for garbage less often; `read` is how many things a reading has.
+    """Look for garbage less often, and never among what is there the first time.
 
+    `read` is how many things a reading has. What boto3 makes of EC2's API takes long to search.
     Searches while a large VPC was read kept failovers waiting for up to 0.25 s; where little is
     read, as few of them as are good there let 10 MiB of garbage pile up in an hour.
     """
+    if not gc.get_freeze_count():
+        gc.freeze()
     gc.set_threshold(max(MIN_YOUNG, 2 * read), *GENERATIONS)

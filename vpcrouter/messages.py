@@ -63,6 +63,11 @@ class Hosts(frozenset[str]):
     def text(self) -> str:
         return " ".join(sorted(self))
 
+    @property
+    def shared(self) -> "Hosts":
+        """The very set that whoever reads of these hosts gets."""
+        return hosts_of(self.text)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return hosts_of, (self.text,)
 

@@ -4,7 +4,6 @@ One loop that never waits for EC2: calls are made in threads, their results come
 events, and whatever is still to be done is planned anew from what is known then.
 """
 
-import gc
 import random
 import sys
 import threading
@@ -31,6 +30,7 @@ from vpcrouter.messages import (
     DampingReport,
     HealthReport,
     HostList,
+    Hosts,
     RoutingReport,
     SpecReport,
     ViewReport,
@@ -163,7 +163,7 @@ class Reconciler(Worker):
             self._spec = spec_report.spec
             assert self._spec is not None  # noqa: S101
             hosts = self._spec.hosts
-            self._hosts = frozenset(hosts)
+            self._hosts = Hosts(hosts).shared
             log.info("route spec in force", cidrs=len(self._spec.routes))
             for warning in self._spec.warnings:
                 log.warning(warning)
@@ -238,9 +238,7 @@ class Reconciler(Worker):
         self._unread.tell("")
         self._read_failures = 0
         self._take_over(view, now_s)
-        if self._first_view_s is None:
-            self._first_view_s = now_s
-            gc.freeze()  # what boto3 has made of EC2's API stays, and takes long to look through
+        self._first_view_s = self._first_view_s or now_s
         heap.search_rarely(view.size)
         self._verify_tries = self._verify_tries + 1 if self._expectations.unseen() else 0
         delay_s = (
@@ -300,12 +298,8 @@ class Reconciler(Worker):
     # Apply
 
     def _start_changes(self, mailbox: Mailbox) -> None:
-        """Only one thread at a time runs Python: for a moment, those with requests to send.
-
-        Before the others the first of many, which would otherwise be as late as any of them.
-        """
-        is_first = not self._applying.under_way
-        has_started = is_first and self._applying.start(most=1)
+        """Only one thread at a time runs Python: first that of one request, then all the others."""
+        has_started = not self._applying.under_way and self._applying.start(most=1)
         if has_started:
             mailbox.wait(SENDING_FIRST_S)
         if self._applying.start() or has_started:

@@ -143,7 +143,7 @@ def test_hosts_that_were_read_before_are_read_no_second_time() -> None:
             judge.answered(other, at_s)
         read.append(sent(judge.report("m")))
     assert [len(report.healthy) for report in read] == [998, 998]
-    assert read[0].judged is read[1].judged
+    assert read[0].judged is read[1].judged is Hosts(judge.report("m").judged).shared
 
 
 def test_what_is_passed_on_is_pickled_once(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:

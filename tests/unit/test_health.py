@@ -1,5 +1,7 @@
 """The judgement of hosts and its merging, as tables and as rules that always hold."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from vpcrouter.health import (
     merge,
     worst_case_detection_s,
 )
-from vpcrouter.messages import HealthReport
+from vpcrouter.messages import HealthReport, Hosts
 
 H = "10.0.0.1"
 POLICY = HealthPolicy(fall=3, rise=2, hold_s=10.0)
@@ -275,6 +277,16 @@ def report(name: str, healthy: str = "", questionable: str = "", failed: str = "
 )
 def test_merged_state(reports: list[HealthReport], monitors: list[str], state: State) -> None:
     assert merge(reports, [A], monitors).state(A) is state
+
+
+def test_health_is_the_same_whether_or_not_a_monitor_judged_the_very_set_of_hosts() -> None:
+    hosts = Hosts({A, B, C})
+    icmp = replace(report("icmp", "AC", "", "B"), judged=hosts)
+    tcp = report("tcp", "AB")
+    assert merge([icmp], hosts, ["icmp"]) == merge([icmp], {A, B, C}, ["icmp"])
+    both = merge([icmp, tcp], hosts, ["icmp", "tcp"])
+    assert both == merge([icmp, tcp], {A, B, C}, ["icmp", "tcp"])
+    assert [both.healthy, both.failed, both.presumed] == [frozenset({each}) for each in (A, B, C)]
 
 
 def test_merge_keeps_to_the_hosts_asked_for() -> None:
