@@ -134,6 +134,8 @@ class SocketProber(ABC, Generic[P]):
     def collect(self) -> Sequence[Outcome] | None:
         outcomes, self._known = self._known, []
         events = self._epoll.poll(0, READ_AT_ONCE)
+        while events and not any(fd in self._serials for fd, _ in events):
+            events = self._epoll.poll(0, READ_AT_ONCE)  # those were of sockets not in use
         if not events:
             return outcomes or None
         now_s = self._clock()

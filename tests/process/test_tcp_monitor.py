@@ -160,7 +160,7 @@ def test_accepted_and_refused(prober_of: Any, listeners: contextlib.ExitStack) -
     prober.set_hosts([A, B])
     assert not prober.send([A, B], 100)
     assert outcomes_of(prober, 2) == {100: True, 101: False}
-    assert not prober.collect()
+    assert prober.collect() is None
 
 
 def test_the_listeners_application_sees_nothing(prober_of: Any) -> None:
@@ -251,7 +251,7 @@ def test_no_route_is_not_sent(prober_of: Any) -> None:
     prober.set_hosts([everybody])
     assert list(prober.send([everybody], 0)) == [0]
     assert prober.trouble
-    assert not prober.collect()
+    assert prober.collect() is None
 
 
 def test_no_descriptors_left_is_not_sent(
@@ -293,4 +293,4 @@ def test_probes_forgotten_or_timed_out_are_closed(
     prober.forget([0, 1, 99])
     prober.expire([(2, A)])
     assert outcomes_of(prober, 1) == {3: True}
-    assert not prober.collect()
+    assert prober.collect() is None
