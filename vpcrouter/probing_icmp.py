@@ -110,8 +110,8 @@ class EchoLine:
             self._drained_s = now_s
             return None
         self._may_have_more = count == mmsg.BATCH
-        slots, controls = self._in.take(count)
-        outcomes = self._codec.replies(slots, self._arrivals(controls, now_s))
+        slots, controls, sizes = self._in.take(count)
+        outcomes = self._codec.replies(slots, sizes, self._arrivals(controls, now_s))
         if not self._may_have_more:
             self._drained_s = now_s
         return outcomes

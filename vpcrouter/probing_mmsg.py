@@ -33,6 +33,10 @@ class _MMsgHdr(ctypes.Structure):
     _fields_ = (("header", _MsgHdr), ("size", ctypes.c_uint))
 
 
+_HEADER_WORDS = ctypes.sizeof(_MMsgHdr) // 4
+_SIZE_WORD = _MMsgHdr.size.offset // 4
+
+
 def is_available() -> bool:
     """Whether this machine has the calls, laid out as this module has it."""
     libc = ctypes.CDLL(None)
@@ -133,6 +137,7 @@ class Receiver:
         )
         self._data = memoryview(self._slots.data)
         self._controls = memoryview(self._control)
+        self._words = memoryview(self._slots.headers).cast("B").cast("I")
 
     def receive(self) -> int:
         """How many packets were read, at most `BATCH`; 0 when there are none. Raises OSError."""
@@ -144,8 +149,15 @@ class Receiver:
             return 0
         raise OSError(error, os.strerror(error))
 
-    def take(self, count: int) -> tuple[memoryview, memoryview]:
-        """What was read, packet slots and ancillary slots; good until the next `receive`."""
+    def take(self, count: int) -> tuple[memoryview, memoryview, list[int]]:
+        """What was read, packet slots and ancillary slots, good until the next `receive`; and how
+        many bytes of each slot the packet filled, its source address not counted.
+        """
+        sizes = self._words[_SIZE_WORD : count * _HEADER_WORDS : _HEADER_WORDS].tolist()
         # The kernel has overwritten how large the ancillary buffers are.
         ctypes.memmove(self._slots.headers, self._pristine, count * ctypes.sizeof(_MMsgHdr))
-        return self._data[: count * self._slots.slot_bytes], self._controls[: count * CONTROL_BYTES]
+        return (
+            self._data[: count * self._slots.slot_bytes],
+            self._controls[: count * CONTROL_BYTES],
+            sizes,
+        )

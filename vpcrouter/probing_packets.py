@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from vpcrouter.probing_schedule import Outcome
 
 _WORD_64 = 0xFFFF_FFFF_FFFF_FFFF
+_ONES_COMPLEMENT = 0xFFFF
+"""A number's remainder by this is the ones' complement sum of its 16-bit words, which is zero
+where the checksum among them is right (RFC 1071)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +27,11 @@ class Version:
     secret, the same in all probes to a host. A word and its complement add nothing to the
     checksum, which in IPv6 the kernel makes.
 
-    `reply` is the layout of a slot: source, type and code, sequence, serial, address, secret.
-    Over IPv4 they lie behind an IP header without options; where there are options, or a
-    packet is shorter, nothing fits or it is a repetition of the slot's last one, which counts
-    once. Over IPv6 a raw socket gives no header: the slot begins with the `sockaddr_in6` of
-    `name_bytes` that the packet came from.
+    `reply` is the layout of a slot: source, type and code, sequence, serial, address, secret,
+    and `message` that of the whole ICMP message in it. Over IPv4 they lie behind an IP header
+    without options; where there are options, nothing fits. Over IPv6 a raw socket gives no
+    header: the slot begins with the `sockaddr_in6` of `name_bytes` that the packet came from.
+    `reply_bytes` is how much of a slot a reply fills, that address not counted.
     """
 
     family: socket.AddressFamily
@@ -39,6 +42,8 @@ class Version:
     """Family, port and, over IPv6, flow; the address; zeros."""
     echo: struct.Struct
     reply: struct.Struct
+    message: struct.Struct
+    reply_bytes: int
     name_bytes: int = 0
 
     def packed(self, host: str) -> bytes:
@@ -61,6 +66,8 @@ V4 = Version(
     sockaddr=struct.Struct("=HH4s8x"),
     echo=struct.Struct("!6sHH2xQQ16s"),
     reply=struct.Struct("!12x4s4xH4xH4xQ8x4s4x8s8x"),
+    message=struct.Struct("!20x44s8x"),
+    reply_bytes=64,
 )
 V6 = Version(
     family=socket.AF_INET6,
@@ -70,6 +77,8 @@ V6 = Version(
     sockaddr=struct.Struct("=HH4x16s4x"),
     echo=struct.Struct("!6sHH2xQQ24s"),
     reply=struct.Struct("!8x16s4xH4xH4xQ8x16s8s8x"),
+    message=struct.Struct("!28x52s8x"),
+    reply_bytes=52,
     name_bytes=28,
 )
 
@@ -118,16 +127,27 @@ class EchoCodec:
             for tail, serial in zip(tails, serials, strict=True)
         ]
 
-    def replies(self, slots: memoryview, stamps: Iterable[float]) -> Sequence[Outcome]:
+    def replies(
+        self, slots: memoryview, sizes: Iterable[int], stamps: Iterable[float]
+    ) -> Sequence[Outcome]:
         """The genuine replies in `slots`, each with its time."""
-        ours, reply_kind = self._secret, self.version.reply_kind << 8
+        version = self.version
+        ours, reply_kind, reply_bytes = self._secret, version.reply_kind << 8, version.reply_bytes
+        # A raw socket over IPv6 gets only what has a right checksum (RFC 3542, 3.1).
+        modulus = _ONES_COMPLEMENT if version is V4 else 1
         return [
             (serial, True, at_s)
-            for (source, kind, sequence, serial, asked, secret), at_s in zip(
-                self.version.reply.iter_unpack(slots), stamps, strict=False
+            for (source, kind, sequence, serial, asked, secret), (message,), size, at_s in zip(
+                version.reply.iter_unpack(slots),
+                version.message.iter_unpack(slots),
+                sizes,
+                stamps,
+                strict=False,
             )
             if secret == ours
             and source == asked
             and kind == reply_kind
             and sequence == serial & 0xFFFF
+            and size == reply_bytes
+            and not int.from_bytes(message) % modulus
         ]

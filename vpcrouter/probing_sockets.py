@@ -98,6 +98,7 @@ class PlainIo:
         self._slot_bytes = version.reply.size
         self._slots = bytearray(self._slot_bytes * mmsg.BATCH)
         self._controls = bytearray(STAMP.size * mmsg.BATCH)
+        self._sizes = [0] * mmsg.BATCH
 
     def send(self, packets: Sequence[bytes], addresses: Sequence[bytes]) -> list[tuple[int, int]]:
         unsent: list[tuple[int, int]] = []
@@ -113,9 +114,12 @@ class PlainIo:
         for index in range(mmsg.BATCH):
             slot = slots[index * self._slot_bytes : (index + 1) * self._slot_bytes]
             try:
-                _, ancillary, _, source = self._sock.recvmsg_into([slot[name_bytes:]], STAMP.size)
+                size, ancillary, _, source = self._sock.recvmsg_into(
+                    [slot[name_bytes:]], STAMP.size
+                )
             except (BlockingIOError, InterruptedError):
                 return index
+            self._sizes[index] = size
             if name_bytes:
                 address = source[0].partition("%")[0]
                 slot[:name_bytes] = self._version.to(self._version.packed(address))
@@ -125,10 +129,11 @@ class PlainIo:
             _put(self._controls, index * STAMP.size, header + data)
         return mmsg.BATCH
 
-    def take(self, count: int) -> tuple[memoryview, memoryview]:
+    def take(self, count: int) -> tuple[memoryview, memoryview, list[int]]:
         return (
             memoryview(self._slots)[: count * self._slot_bytes],
             memoryview(self._controls)[: count * STAMP.size],
+            self._sizes[:count],
         )
 
 

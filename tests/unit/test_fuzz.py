@@ -15,6 +15,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.unit.echoing import reply_packet, reply_slot
 from vpcrouter import config, probing_icmp, probing_sockets
 from vpcrouter import probing_mmsg as mmsg
 from vpcrouter.errors import ConfigError
@@ -185,31 +186,34 @@ def test_a_damaged_store_file(at: int, upto: int, new: bytes) -> None:
 SECRET = b"8 bytes!"
 SOURCE = bytes([10, 0, 0, 7])
 SLOT = V4.reply.size
+IP_SOURCE, IP_BYTES = 12, 20
 CODEC = EchoCodec(4711, SECRET)
-
-
-def genuine(serial: int) -> bytes:
-    (echo,) = CODEC.requests([CODEC.tail(SOURCE)], [serial])
-    header = bytes([0x45, *bytes(11), *SOURCE, *bytes(4)])
-    return (header + b"\0" + echo[1:]).ljust(SLOT, b"\0")[:SLOT]
 
 
 @given(st.lists(st.binary(min_size=SLOT, max_size=SLOT), max_size=5))
 def test_packets_without_our_secret_are_no_replies(packets: list[bytes]) -> None:
-    assert CODEC.replies(memoryview(b"".join(packets)), itertools.repeat(0.0)) == []
+    sizes = [V4.reply_bytes] * len(packets)
+    assert CODEC.replies(memoryview(b"".join(packets)), sizes, itertools.repeat(0.0)) == []
 
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, SLOT - 1), st.integers(1, 255))
-def test_a_flipped_byte_never_makes_a_reply_of_another_probe(
-    serial: int, at: int, flip: int
-) -> None:
-    """Only the fields that are the same whichever probe it is may differ."""
-    packet = bytearray(genuine(serial))
-    packet[at] ^= flip
-    for found, is_up, _ in CODEC.replies(memoryview(packet), [0.0]):
-        assert is_up
-        # The sequence has 16 bits of it, and the kernel has looked at the checksum.
-        assert found & 0xFFFF == serial & 0xFFFF
+def test_a_reply_with_a_flipped_byte_is_none(serial: int, at: int, flip: int) -> None:
+    """The kernel has looked at the IP header before it; what lies behind it is not read."""
+    slot = reply_slot(CODEC, SOURCE, serial)
+    slot[at] ^= flip
+    found = CODEC.replies(memoryview(slot), [V4.reply_bytes], [0.0])
+    is_read = IP_SOURCE <= at < IP_SOURCE + 4 or IP_BYTES <= at < V4.reply_bytes
+    assert found == ([] if is_read else [(serial, True, 0.0)])
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, SLOT).filter(lambda size: size != V4.reply_bytes))
+def test_a_reply_of_another_length_is_none(serial: int, size: int) -> None:
+    """What lies behind it in the slot may be the last reply's."""
+    assert not CODEC.replies(memoryview(reply_slot(CODEC, SOURCE, serial)), [size], [0.0])
+
+
+def genuine(serial: int) -> bytes:
+    return reply_packet(CODEC, SOURCE, serial)
 
 
 class Packets:

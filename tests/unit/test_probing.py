@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from tests.unit.echoing import reply_packet, reply_slot
 from vpcrouter import probing_icmp, probing_sockets
 from vpcrouter.health import Judge, State, worst_case_detection_s
 from vpcrouter.mailbox import StopWorker
@@ -647,16 +648,16 @@ def test_probes_have_a_right_checksum(serial: int, address: bytes, ident: int) -
         (26, b"\xff\xff", False),
         (48, bytes([10, 0, 0, 8]), False),
         (56, b"8 bytes?", False),
+        (22, b"\0\0", False),
+        (32, b"\1", False),
     ],
 )
 def test_only_genuine_replies_count(offset: int | None, value: bytes, counts: bool) -> None:
     codec = EchoCodec(4711, SECRET)
-    (echo,) = codec.requests([codec.tail(SOURCE)], [70_000])
-    header = bytes([0x45, *bytes(11), *SOURCE, *bytes(4)])
-    slot = bytearray(header + bytes([V4.reply_kind]) + echo[1:] + bytes(8))
+    slot = reply_slot(codec, SOURCE, 70_000)
     if offset is not None:
         slot[offset : offset + len(value)] = value
-    replies = codec.replies(memoryview(slot), [1.5])
+    replies = codec.replies(memoryview(slot), [codec.version.reply_bytes], [1.5])
     assert replies == ([(70_000, True, 1.5)] if counts else [])
 
 
@@ -681,11 +682,11 @@ def test_only_genuine_replies_count_over_ipv6(
     codec = EchoCodec(4711, SECRET, V6)
     (echo,) = codec.requests([codec.tail(SOURCE_6)], [70_000])
     assert (echo[0], len(echo)) == (V6.request_kind, V6.echo.size)
-    slot = bytearray(V6.to(SOURCE_6) + bytes([V6.reply_kind]) + echo[1:] + bytes(8))
+    slot = reply_slot(codec, SOURCE_6, 70_000)
     assert len(slot) == V6.reply.size
     if offset is not None:
         slot[offset : offset + len(value)] = value
-    replies = codec.replies(memoryview(slot), [1.5])
+    replies = codec.replies(memoryview(slot), [codec.version.reply_bytes], [1.5])
     assert replies == ([(70_000, True, 1.5)] if counts else [])
 
 
@@ -734,8 +735,7 @@ def test_a_wall_clock_that_jumps_makes_no_answer_late(
 ) -> None:
     """Read 5 s after the last reading, the reply came 2 s ago, and the clock was set since."""
     codec = EchoCodec(4711, SECRET)
-    (echo,) = codec.requests([codec.tail(SOURCE)], [1])
-    packet = bytes([0x45, *bytes(11), *SOURCE, *bytes(4)]) + bytes([V4.reply_kind]) + echo[1:]
+    packet = reply_packet(codec, SOURCE, 1)
     now_s, wall_ahead_s = 1000.0, 5000.0
     sock = Late(packet, 1003.0 + wall_ahead_s)
     monkeypatch.setattr(probing_icmp, "open_echo_socket", lambda *_: sock)
