@@ -12,30 +12,16 @@ import struct
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Generic, NoReturn, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from vpcrouter.errors import VpcRouterError
+from vpcrouter.probing_refusal import REFUSED_AT_ONCE, MissedError, UnsentError
 from vpcrouter.probing_schedule import Outcome
 
 SPARE_DESCRIPTORS = 64
 MAX_PENDING = 50_000
 READ_AT_ONCE = 256
 
-REFUSALS = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT, errno.EHOSTUNREACH})
-"""What a connection under way ends with when it is the host, or the way to it, that fails."""
-REFUSALS_AT_ONCE = REFUSALS - {errno.EHOSTUNREACH}
-"""The same from `connect` itself, where an unreachable host is our own routing's word."""
-HANG_UPS = frozenset({errno.EPIPE, errno.ENOTCONN, errno.ECONNABORTED})
-"""What it is when the host has ended a connection that stood."""
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
-
-
-class MissedError(VpcRouterError):
-    """The host gave no answer that counts; says why."""
-
-
-class UnsentError(VpcRouterError):
-    """The probe says nothing of the host: it is we who could not go on."""
 
 
 class Pending(Protocol):
@@ -81,8 +67,8 @@ class SocketProber(ABC, Generic[P]):
         self._epoll.register(sock.fileno(), select.EPOLLOUT)
         return sock
 
-    def ended(self, pending: P) -> None:
-        """No more is wanted of it."""
+    def ended(self, pending: P, was_answered: bool) -> None:
+        """No more is wanted of it. `was_answered`: its host has answered, and nobody else has."""
         pending.close()
 
     @abstractmethod
@@ -124,8 +110,8 @@ class SocketProber(ABC, Generic[P]):
             self._serials[sock.fileno()] = serial
             self._pending[serial] = pending
             return True
-        self.ended(pending)
-        if result in REFUSALS_AT_ONCE:
+        self.ended(pending, was_answered=False)
+        if result in REFUSED_AT_ONCE:
             self._known.append((serial, False, self._clock()))
             return True
         self.trouble = os.strerror(result)
@@ -152,7 +138,7 @@ class SocketProber(ABC, Generic[P]):
             except UnsentError as error:
                 outcome = None
                 self.trouble = str(error)
-            self._end(serial)
+            self._end(serial, was_answered=outcome is True)
             outcomes.append((serial, outcome, now_s))
         return outcomes
 
@@ -173,11 +159,11 @@ class SocketProber(ABC, Generic[P]):
         """Let `advance` be called at these of epoll's events."""
         self._epoll.modify(pending.fileno(), events)
 
-    def _end(self, serial: int) -> None:
+    def _end(self, serial: int, was_answered: bool = False) -> None:
         pending = self._pending.pop(serial, None)
         if pending is not None:
             del self._serials[pending.fileno()]
-            self.ended(pending)
+            self.ended(pending, was_answered)
 
 
 def new_socket(family: socket.AddressFamily) -> socket.socket:
@@ -185,23 +171,6 @@ def new_socket(family: socket.AddressFamily) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
     return sock
-
-
-def raise_for_connection(sock: socket.socket, event: int) -> None:
-    """Return if `sock`, of which epoll tells `event`, is connected.
-
-    Raises MissedError, UnsentError.
-    """
-    if event & (select.EPOLLERR | select.EPOLLHUP):
-        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
-            raise_for_error(error)
-
-
-def raise_for_error(number: int) -> NoReturn:
-    """Say whose fault an error on a connection is. Raises MissedError, UnsentError."""
-    kind = MissedError if number in REFUSALS | HANG_UPS else UnsentError
-    raise kind(os.strerror(number))
 
 
 def _raise_descriptor_limit(max_pending: int) -> int:

@@ -12,12 +12,8 @@ from urllib.parse import urlsplit
 import h11
 
 from vpcrouter import __version__
-from vpcrouter.probing_connect import (
-    MissedError,
-    SocketProber,
-    raise_for_connection,
-    raise_for_error,
-)
+from vpcrouter.probing_connect import SocketProber
+from vpcrouter.probing_refusal import MissedError, raise_for_error, stands
 from vpcrouter.probing_tls import ClientTls
 from vpcrouter.reasons import Reasons
 
@@ -229,7 +225,8 @@ class Exchange:
 
     def _advance(self, event: int) -> bool:
         if not self._is_connected:
-            raise_for_connection(self._sock, event)
+            if not stands(self._sock, event):
+                return False
             self._is_connected = True
             if self._check.url.is_tls:
                 self._encrypt(self._check.tls.context())

@@ -1,6 +1,9 @@
 """TCP sockets that each make one connection after another.
 
 To make a socket, have epoll watch it and close it again costs as much as the connection itself.
+Only a socket whose connection stood, and had no error, is used again: whatever else a probe met
+with may stay with its socket. An ICMP error does (Linux 5.17 and later queue it), whatever the
+socket is connected to next.
 """
 
 import ctypes
@@ -48,7 +51,8 @@ class ReusedSockets:
         return sock
 
     def give_back(self, sock: socket.socket) -> None:
-        """End its connection, with a reset if it stands."""
+        """End its connection, which stands, with a reset. A socket of any other kind is closed
+        by whoever took it."""
         fd = sock.fileno()
         idle = self._idle[fd in self._over_6]
         if len(idle) < MAX_IDLE and self._connect(fd, NOBODY, len(NOBODY)) == 0:

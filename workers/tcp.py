@@ -10,8 +10,9 @@ from vpcrouter.mailbox import Mailbox
 from vpcrouter.options import Option, whole
 from vpcrouter.plugins import Monitor, Values
 from vpcrouter.probing import ProbeLoop
-from vpcrouter.probing_connect import SocketProber, raise_for_connection
+from vpcrouter.probing_connect import SocketProber
 from vpcrouter.probing_options import Timing, check_probe_options, probe_options
+from vpcrouter.probing_refusal import stands
 from vpcrouter.probing_reuse import ReusedSockets
 from vpcrouter.uplink import Uplink
 
@@ -39,16 +40,18 @@ class ConnectProber(SocketProber[socket.socket]):
     def open_socket(self, is_over_6: bool) -> socket.socket:
         return self._sockets.take(is_over_6)
 
-    def ended(self, pending: socket.socket) -> None:
-        self._sockets.give_back(pending)
+    def ended(self, pending: socket.socket, was_answered: bool) -> None:
+        if was_answered:
+            self._sockets.give_back(pending)
+        else:
+            pending.close()
 
     def close(self) -> None:
         super().close()
         self._sockets.close()
 
     def advance(self, pending: socket.socket, event: int) -> bool:
-        raise_for_connection(pending, event)
-        return True
+        return stands(pending, event)
 
 
 class Tcp(Monitor):

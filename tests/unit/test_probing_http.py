@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpcrouter.probing_connect import MissedError
 from vpcrouter.probing_http import MAX_READ, Answer, CheckUrl, HttpCheck, Statuses
+from vpcrouter.probing_refusal import MissedError
 
 HOST = "10.0.0.1"
 
