@@ -83,8 +83,9 @@ class HealthReport(Message):
     """One monitor's judgement. A host in none of the sets is unknown.
 
     `changed_s` is the monotonic time of each failed host's judgement. `cut_off` says why nothing
-    can be judged from here; `probes` is False for a monitor that passes on somebody else's word.
-    `judged` has all hosts, where that is known: then what is sent are the few not healthy.
+    can be judged from here, `doubt` why its answers are not to be believed; `probes` is False for
+    a monitor that passes on somebody else's word. `judged` has all hosts, where that is known:
+    then what is sent are the few not healthy.
     """
 
     readers = frozenset({RECONCILER, API})
@@ -97,6 +98,7 @@ class HealthReport(Message):
     cut_off: str = ""
     probes: bool = True
     judged: Hosts = field(default=Hosts(), compare=False, repr=False)
+    doubt: str = ""
 
     def __reduce__(self) -> tuple[Any, ...]:
         others = self.judged - self.healthy

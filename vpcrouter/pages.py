@@ -152,6 +152,7 @@ def health(state: State) -> Answer:
     ]
     in_use = [report for name in state.values["monitors"] if (report := state.health.get(name))]
     reasons += [f"cut off from the hosts: {why}" for why in cut_off_reasons(in_use)]
+    reasons += [f"{its.monitor} is not to be believed: {its.doubt}" for its in in_use if its.doubt]
     if state.spec_in_force is None:
         reasons.append("there is no route spec yet")
         reasons += [f"route spec refused: {fault}" for fault in state.spec.refused]

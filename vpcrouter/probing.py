@@ -6,6 +6,7 @@ A monitor's `run` makes a Prober and hands it to a ProbeLoop.
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from vpcrouter import log as logs
@@ -13,6 +14,7 @@ from vpcrouter import priority, privileges
 from vpcrouter.isolation import BrakedJudge
 from vpcrouter.mailbox import Mailbox
 from vpcrouter.messages import HealthReport, HostList
+from vpcrouter.probing_audit import Audit
 from vpcrouter.probing_options import Timing
 from vpcrouter.probing_schedule import TICK_S, Outcome, Schedule
 from vpcrouter.trouble import Trouble
@@ -26,7 +28,7 @@ REPORT_S_PER_HOST = 2e-6
 """The shortest time between reports, for each host: a report costs all who read it."""
 LATE_LOG_S = 60.0
 PACE_S = 10.0
-"""Over so long it is seen whether there is time for all probes."""
+"""Over so long it is seen whether there is time for all probes, and whether answers are real."""
 BEHIND_SHARE = 0.05
 
 log = logs.get(__name__)
@@ -38,6 +40,13 @@ class Prober(Protocol):
     @property
     def trouble(self) -> str:
         """Why the last probe that was not sent was not."""
+
+    @property
+    def answers(self) -> int:
+        """How many answers `collect` has told of."""
+
+    def counted(self) -> int | None:
+        """How many the kernel has seen, others' among them; None where it does not say."""
 
     def fileno(self) -> int:
         """Readable when `collect` has something."""
@@ -102,6 +111,12 @@ class ProbeLoop:
             "there is no time for all probes; deaths are found later than promised",
             "there is time for all probes again",
         )
+        self._audit = Audit(prober)
+        self._doubt = Trouble(
+            log,
+            "this monitor counts answers that never came; failed hosts may count as healthy",
+            "answers are as many as have come",
+        )
         self._wake_s = self._woken_s = self._paced_s = clock()
         self._turn_s = 0.0
         self._watching = False
@@ -144,7 +159,7 @@ class ProbeLoop:
         self._send()
         self._schedule.settle(self._clock())
         self._cut_off.tell(self._schedule.judge.cut_off)
-        self._note_pace()
+        self._look_back()
         self._report(mailbox)
 
     def _look_at_uplink(self, is_news: bool) -> None:
@@ -244,12 +259,24 @@ class ProbeLoop:
             log.info("all probes are sent again")
             self._unsent_s = None
 
-    def _note_pace(self) -> None:
+    def _look_back(self) -> None:
         now_s = self._clock()
         took_s = now_s - self._paced_s
-        if took_s < PACE_S:
-            return
-        skipped, self._schedule.skipped, self._paced_s = self._schedule.skipped, 0, now_s
+        if took_s >= PACE_S:
+            self._paced_s = now_s
+            self._note_pace(took_s)
+            self._audit_answers()
+
+    def _audit_answers(self) -> None:
+        found = self._audit.look()
+        if bool(found) != bool(self._doubt.reason):  # the numbers change all the time
+            self._doubt.tell(found)
+            self._schedule.changed = True
+        if self._drain() is not None:
+            self._audit.begin()
+
+    def _note_pace(self, took_s: float) -> None:
+        skipped, self._schedule.skipped = self._schedule.skipped, 0
         interval_s = self._timing.interval_s
         share = skipped * interval_s / (took_s * max(1, len(self._schedule.hosts)))
         every_s = interval_s / max(1e-3, 1 - share)
@@ -265,4 +292,7 @@ class ProbeLoop:
         if self._schedule.changed and now_s >= self._report_from_s:
             self._schedule.changed = False
             self._report_from_s = now_s + len(self._schedule.hosts) * REPORT_S_PER_HOST
-            mailbox.post(self._schedule.judge.report(self._monitor))
+            report = self._schedule.judge.report(self._monitor)
+            if self._doubt.reason:
+                report = replace(report, doubt=self._doubt.reason)
+            mailbox.post(report)

@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from vpcrouter.probing_audit import KernelCount
 from vpcrouter.probing_refusal import REFUSED_AT_ONCE, MissedError, UnsentError
 from vpcrouter.probing_schedule import Outcome
 
@@ -22,6 +23,8 @@ MAX_PENDING = 50_000
 READ_AT_ONCE = 256
 
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
+ENDED = KernelCount("Tcp.EstabResets")
+"""Connections that stood and were reset, as each is that has answered (RFC 4022)."""
 
 
 class Pending(Protocol):
@@ -42,6 +45,7 @@ class SocketProber(ABC, Generic[P]):
         self, clock: Callable[[], float] = time.monotonic, max_pending: int | None = None
     ) -> None:
         self.trouble = ""
+        self.answers = 0
         self._clock = clock
         self._epoll = select.epoll()
         self._serials: dict[int, int] = {}
@@ -80,6 +84,9 @@ class SocketProber(ABC, Generic[P]):
 
     def fileno(self) -> int:
         return self._epoll.fileno()
+
+    def counted(self) -> int | None:
+        return ENDED.read()
 
     def close(self) -> None:
         self.forget(list(self._pending))
@@ -133,6 +140,7 @@ class SocketProber(ABC, Generic[P]):
             try:
                 if not self.advance(self._pending[serial], event):
                     continue
+                self.answers += 1
             except MissedError:
                 outcome = False
             except UnsentError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vpcrouter import log as logs
 from vpcrouter import probing_mmsg as mmsg
+from vpcrouter.probing_audit import KernelCount
 from vpcrouter.probing_packets import V4, V6, EchoCodec, Version, version_of
 from vpcrouter.probing_schedule import Outcome
 from vpcrouter.probing_sockets import SO_TIMESTAMPNS, STAMP, PlainIo, open_echo_socket
@@ -20,6 +21,8 @@ FINE_S = 0.02
 """Arrival times that are known so closely anyway are not worked out."""
 NEIGHBOURS = "net.{}.neigh.default.gc_thresh3"
 SYSCTLS = Path("/proc/sys")
+REPLIES = KernelCount("Icmp.InEchoReps", "Icmp6InEchoReplies")
+"""Echo replies with a right checksum, whoever has asked."""
 
 log = logs.get(__name__)
 
@@ -156,6 +159,7 @@ class EchoProber:
         `fast` chooses between `sendmmsg` and plain calls; by default, what there is.
         """
         self.trouble = ""
+        self.answers = 0
         self._arrived = select.epoll()
         self._lines: dict[Version, EchoLine] = {}
         self._unread: list[EchoLine] = []
@@ -176,6 +180,9 @@ class EchoProber:
 
     def fileno(self) -> int:
         return self._arrived.fileno()
+
+    def counted(self) -> int | None:
+        return REPLIES.read()
 
     def close(self) -> None:
         for line in self._lines.values():
@@ -215,6 +222,7 @@ class EchoProber:
         while self._unread:
             outcomes = self._unread[-1].collect()
             if outcomes is not None:
+                self.answers += len(outcomes)
                 return outcomes
             self._unread.pop()
         return None

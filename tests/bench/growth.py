@@ -46,7 +46,7 @@ class Played:
     def __init__(self) -> None:
         self.now_s = 0.0
         self.until_s = 0.0
-        self.probes = 0
+        self.probes = self.answers = 0
         self.mail: dict[type[Message], Message] = {}
         self.last = HealthReport(MONITOR)
         self._answers: list[Outcome] = []
@@ -63,7 +63,11 @@ class Played:
 
     def collect(self) -> Sequence[Outcome] | None:
         answers, self._answers = self._answers, []
+        self.answers += len(answers)
         return answers or None
+
+    def counted(self) -> None:
+        """There is no kernel in this."""
 
     def expire(self, probes: Iterable[tuple[int, str]]) -> None: ...
 

@@ -84,6 +84,16 @@ class Net:
         with IPRoute(netns=self.far) as far:
             far.route("add", dst="198.18.0.0/15", type="blackhole")
 
+    def answer_as_router(self, host: str, kind: str) -> None:
+        """Let the hosts' side treat what comes for `host`, of 198.18.0.0/15, as a router does
+        whose route there has the type `blackhole`, `unreachable`, `prohibit` or `throw`.
+        """
+        with self.inside_far():
+            for name, value in (("ip_forward", 1), ("icmp_ratelimit", 0)):
+                Path(f"/proc/sys/net/ipv4/{name}").write_text(str(value))
+        with IPRoute(netns=self.far) as far:
+            far.route("add", dst=f"{host}/32", type=kind, table=255)
+
     def address(self, command: str, *addresses: str) -> None:
         """`add` or `del` hosts on the link itself."""
         with IPRoute(netns=self.far) as far:

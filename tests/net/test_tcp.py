@@ -82,3 +82,17 @@ def test_silent_hosts_cost_no_other_its_turn(net: Net) -> None:
         monitor.expect("judged", lambda r: len(r.failed) > 20, 3 * START_S)
         monitor.watch(4.0)
         assert not monitor.ever_unhealthy(frozenset(live))
+
+
+def test_answers_that_never_came_are_told_of(net: Net) -> None:
+    """By the kernel's counters, were the monitor ever to take something else for an answer."""
+    far_away = "198.18.0.9"
+    with listen(net), MonitorProcess("tests.net.credulous", net.near, **QUICK) as monitor:
+        monitor.use(*HOSTS[:3])
+        monitor.expect("healthy", lambda r: len(r.healthy) == 3, START_S)
+        monitor.watch(3.0)
+        assert not monitor.last.doubt
+        net.answer_as_router(far_away, "unreachable")
+        net.answer_as_router(HOSTS[0], "blackhole")
+        monitor.use(*HOSTS[:3], far_away)
+        monitor.expect("in doubt", lambda r: "the kernel has seen" in r.doubt, START_S)

@@ -46,6 +46,9 @@ class Net:
         self.began_s = self.now_s
         self.alive = alive
         self.trouble = "no route"
+        self.answers = 0
+        self.invented = 0
+        """So many answers the kernel has never seen."""
         self.reports: list[tuple[float, HealthReport]] = []
         self.probes: list[tuple[float, str]] = []
         self.expired: list[int] = []
@@ -79,7 +82,12 @@ class Net:
     def collect(self) -> Sequence[Outcome] | None:
         here = [outcome for outcome in self._coming if outcome[2] <= self.now_s]
         self._coming = [outcome for outcome in self._coming if outcome[2] > self.now_s]
+        self.answers += len(here)
         return here or None
+
+    def counted(self) -> int:
+        waiting = sum(at_s <= self.now_s for _, _, at_s in self._coming)
+        return self.answers + waiting - self.invented
 
     def expire(self, probes: Iterable[tuple[int, str]]) -> None:
         self.expired += [serial for serial, _ in probes]
@@ -297,6 +305,26 @@ def test_too_much_to_do_is_told_once_and_when_it_is_over() -> None:
         ),
         ("there is time for all probes again", None),
     ]
+
+
+def test_answers_that_never_came_are_told_of_until_all_have_come_again() -> None:
+    """The kernel's own counters tell; what it has seen beside ours says nothing."""
+    net = Net(all_alive)
+    net.use(*names(3))
+    with capture_logs() as logs:
+        net.run(25)
+        assert not net.reports[-1][1].doubt
+        for _ in range(3):
+            net.invented += 2
+            net.run(5)
+        assert "but the kernel has seen" in net.reports[-1][1].doubt
+        net.run(20)
+        assert not net.reports[-1][1].doubt
+        net.invented -= 1000
+        net.run(20)
+    told = [log["log_level"] for log in logs if "answers" in log["event"]]
+    assert told == ["error", "info"]
+    assert not any(report.failed for _, report in net.reports)
 
 
 def test_recovery_takes_the_hold() -> None:
