@@ -7,8 +7,10 @@ import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
-from vpcrouter.options import GENERAL, MULTI, Option, general_options, multi_options
-from vpcrouter.plugins import MONITORS, WATCHERS, Plugin, Registry
+from vpcrouter.options.general import GENERAL, MULTI, general_options, multi_options
+from vpcrouter.options.kinds import Option
+from vpcrouter.plugins.contract import Plugin
+from vpcrouter.plugins.registry import MONITORS, WATCHERS, Registry
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "configuration.md"

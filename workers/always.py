@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from vpcrouter.plugins import Monitor
+from vpcrouter.plugins.contract import Monitor
 
 
 class Always(Monitor):

@@ -10,11 +10,14 @@ from flask import Flask, Response, request
 from waitress import wasyncore
 from werkzeug.exceptions import HTTPException
 
-from vpcrouter import log as logs
-from vpcrouter.access import Gate
+from vpcrouter.api.access import Gate
+from vpcrouter.api.answers import PAGES, State, not_found, protect, respond, style_hash
+from vpcrouter.api.server import Server
+from vpcrouter.api.server_tls import ServerTls
 from vpcrouter.errors import ConfigError, PluginError, SpecError
-from vpcrouter.mailbox import Mailbox, StopWorker
-from vpcrouter.messages import (
+from vpcrouter.ipc.mailbox import Mailbox, StopWorker
+from vpcrouter.logs import setup as logs
+from vpcrouter.model.messages import (
     DampingReport,
     HealthReport,
     RoutingReport,
@@ -22,12 +25,10 @@ from vpcrouter.messages import (
     ViewReport,
     WorkersReport,
 )
-from vpcrouter.pages import PAGES, State, not_found, protect, respond, style_hash
-from vpcrouter.plugins import Values, Worker
-from vpcrouter.serving import Server
-from vpcrouter.serving_tls import ServerTls
-from vpcrouter.spec import MAX_SPEC_BYTES, RouteSpec, parse_spec
-from vpcrouter.store import SpecStore
+from vpcrouter.model.spec import MAX_SPEC_BYTES, RouteSpec, parse_spec
+from vpcrouter.options.values import Values
+from vpcrouter.plugins.contract import Worker
+from vpcrouter.plugins.spec_store import SpecStore
 
 TURN_S = 0.5
 DRAIN_S = 1.0

@@ -10,11 +10,12 @@ from typing import ClassVar
 from inotify_simple import INotify
 
 from vpcrouter.errors import SpecError
-from vpcrouter.mailbox import Mailbox
-from vpcrouter.options import PATH, Option
-from vpcrouter.plugins import Values, Watcher
-from vpcrouter.spec import MAX_SPEC_BYTES, Document, RouteSpec, merge_specs, parse_spec
-from vpcrouter.trail import Trail
+from vpcrouter.files.path_watch import Trail
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.model.spec import MAX_SPEC_BYTES, Document, RouteSpec, merge_specs, parse_spec
+from vpcrouter.options.kinds import PATH, Option
+from vpcrouter.options.values import Values
+from vpcrouter.plugins.contract import Watcher
 
 QUIET_S = 0.03
 """A change is read once the file has been left alone for so long."""

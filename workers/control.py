@@ -1,12 +1,12 @@
 """Commands to the daemon: what Supervisor's client, supervisorctl, says on the control socket."""
 
-from vpcrouter.control_desk import Desk
-from vpcrouter.control_http import ControlServer
-from vpcrouter.control_rpc import Commands
+from vpcrouter.control.http import ControlServer
+from vpcrouter.control.orders import Desk
+from vpcrouter.control.rpc import Commands
 from vpcrouter.errors import PluginError
-from vpcrouter.mailbox import Mailbox
-from vpcrouter.messages import WorkersReport
-from vpcrouter.plugins import Worker
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.model.messages import WorkersReport
+from vpcrouter.plugins.contract import Worker
 
 TURN_S = 1.0
 FAREWELL_S = 0.5

@@ -5,20 +5,21 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import ClassVar
 
-from vpcrouter import log as logs
+from vpcrouter.aws.background import Calls, Done
+from vpcrouter.aws.instance_events import Kind, Notes, is_of_ours, parse_event
+from vpcrouter.aws.instance_health import RUNNING, Reading, judge
+from vpcrouter.aws.instance_status import StatusReader
+from vpcrouter.aws.sqs import QUEUE_URL, Letter, Queue
 from vpcrouter.backoff import backoff_s
-from vpcrouter.calls import Calls, Done
-from vpcrouter.checking import CheckLoop
-from vpcrouter.ec2_status import StatusReader
 from vpcrouter.errors import Ec2Error
-from vpcrouter.health import Verdict
-from vpcrouter.instance_events import Kind, Notes, is_of_ours, parse_event
-from vpcrouter.instance_health import RUNNING, Reading, judge
-from vpcrouter.mailbox import Mailbox
-from vpcrouter.options import TEXT, Option, seconds
-from vpcrouter.plugins import Monitor, Values
-from vpcrouter.sqs import QUEUE_URL, Letter, Queue
-from vpcrouter.trouble import Trouble
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.logs import setup as logs
+from vpcrouter.logs.log_once import Trouble
+from vpcrouter.model.host_state import Verdict
+from vpcrouter.monitoring.check_loop import CheckLoop
+from vpcrouter.options.kinds import TEXT, Option, seconds
+from vpcrouter.options.values import Values
+from vpcrouter.plugins.contract import Monitor
 
 STATUS, EVENTS = "status", "events"
 TICK_S = 0.5
@@ -30,7 +31,7 @@ log = logs.get(__name__)
 
 
 class StatusSource:
-    """Asks EC2 every interval, and the queue all the time; a Source (see `vpcrouter.checking`)."""
+    """Asks EC2 every interval, and the queue all the time; a Source (see `check_loop`)."""
 
     def __init__(self, values: Values) -> None:
         """Raises ConfigError."""

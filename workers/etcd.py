@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from vpcrouter.errors import SpecError
-from vpcrouter.etcd import ENDPOINTS, EtcdAccess, Follower, KeyRange, endpoint_urls
-from vpcrouter.mailbox import Mailbox
-from vpcrouter.options import PATH, TEXT, Option, seconds
-from vpcrouter.plugins import Values, Watcher
-from vpcrouter.spec import Document, parse_spec
+from vpcrouter.etcd.follower import ENDPOINTS, EtcdAccess, Follower, KeyRange, endpoint_urls
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.model.spec import Document, parse_spec
+from vpcrouter.options.kinds import PATH, TEXT, Option, seconds
+from vpcrouter.options.values import Values
+from vpcrouter.plugins.contract import Watcher
 
 TLS_OPTIONS = ("etcd_tls_ca", "etcd_tls_cert", "etcd_tls_key")
 

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from vpcrouter.errors import SpecError
-from vpcrouter.mailbox import Mailbox
-from vpcrouter.options import TEXT, Option
-from vpcrouter.plugins import Values, Watcher
-from vpcrouter.spec import Document, parse_spec
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.model.spec import Document, parse_spec
+from vpcrouter.options.kinds import TEXT, Option
+from vpcrouter.options.values import Values
+from vpcrouter.plugins.contract import Watcher
 
 IDLE_S = 3600.0
 

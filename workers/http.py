@@ -4,16 +4,17 @@ import re
 from collections.abc import Iterable
 from typing import ClassVar
 
-from vpcrouter import priority
 from vpcrouter.errors import ConfigError
-from vpcrouter.mailbox import Mailbox
-from vpcrouter.options import PATH, SWITCH, TEXT, Kind, Option
-from vpcrouter.plugins import Monitor, Values
-from vpcrouter.probing import ProbeLoop
-from vpcrouter.probing_http import CheckUrl, HttpCheck, HttpProber, Statuses
-from vpcrouter.probing_options import Timing, check_probe_options, probe_options
-from vpcrouter.probing_tls import ClientTls, TlsFiles
-from vpcrouter.uplink import Uplink
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.linux import priority
+from vpcrouter.monitoring.client_tls import ClientTls, TlsFiles
+from vpcrouter.monitoring.http import CheckUrl, HttpCheck, HttpProber, Statuses
+from vpcrouter.monitoring.probe_loop import ProbeLoop
+from vpcrouter.monitoring.timing import Timing, check_probe_options, probe_options
+from vpcrouter.monitoring.uplink import Uplink
+from vpcrouter.options.kinds import PATH, SWITCH, TEXT, Kind, Option
+from vpcrouter.options.values import Values
+from vpcrouter.plugins.contract import Monitor
 
 PREFIX = "http_check"
 NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")

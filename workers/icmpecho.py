@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 from typing import ClassVar
 
-from vpcrouter import priority
-from vpcrouter.mailbox import Mailbox
-from vpcrouter.options import Option
-from vpcrouter.plugins import Monitor, Values
-from vpcrouter.probing import ProbeLoop
-from vpcrouter.probing_icmp import EchoProber
-from vpcrouter.probing_options import Timing, check_probe_options, probe_options
-from vpcrouter.uplink import Uplink
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.linux import priority
+from vpcrouter.monitoring.icmp import EchoProber
+from vpcrouter.monitoring.probe_loop import ProbeLoop
+from vpcrouter.monitoring.timing import Timing, check_probe_options, probe_options
+from vpcrouter.monitoring.uplink import Uplink
+from vpcrouter.options.kinds import Option
+from vpcrouter.options.values import Values
+from vpcrouter.plugins.contract import Monitor
 
 PREFIX = "icmp_check"
 

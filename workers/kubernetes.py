@@ -5,13 +5,20 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from vpcrouter.checking import CheckLoop
-from vpcrouter.health import Verdict
-from vpcrouter.mailbox import Mailbox
-from vpcrouter.node_watch import NOT_INSTALLED, Access, NodeWatch, is_in_cluster, is_installed
-from vpcrouter.nodes import judge_nodes
-from vpcrouter.options import PATH, TEXT, Option, seconds
-from vpcrouter.plugins import Monitor, Values
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.kubernetes.node_watch import (
+    NOT_INSTALLED,
+    Access,
+    NodeWatch,
+    is_in_cluster,
+    is_installed,
+)
+from vpcrouter.kubernetes.nodes import judge_nodes
+from vpcrouter.model.host_state import Verdict
+from vpcrouter.monitoring.check_loop import CheckLoop
+from vpcrouter.options.kinds import PATH, TEXT, Option, seconds
+from vpcrouter.options.values import Values
+from vpcrouter.plugins.contract import Monitor
 
 JUDGED_EVERY_S = 2.0
 """The longest time between two judgements by what the watch has brought; a change is judged
@@ -20,7 +27,7 @@ USERS_OWN = "~/.kube/config"
 
 
 class NodeSource:
-    """The nodes' watch as a Source (see `vpcrouter.checking`)."""
+    """The nodes' watch as a Source (see `vpcrouter.monitoring.check_loop`)."""
 
     def __init__(self, watch: NodeWatch) -> None:
         self._watch = watch

@@ -14,19 +14,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from vpcrouter import describe, heap
-from vpcrouter import log as logs
-from vpcrouter.applying import Applying
+from vpcrouter.aws.background import Calls, Done
+from vpcrouter.aws.ec2 import PARALLEL_CALLS, THROTTLE_CODES, Ec2
 from vpcrouter.backoff import backoff_s
-from vpcrouter.calls import Calls, Done
-from vpcrouter.damping import Damping, DampingPolicy
-from vpcrouter.ec2 import PARALLEL_CALLS, THROTTLE_CODES, Ec2
 from vpcrouter.errors import Ec2Error
-from vpcrouter.guard import guard, reason_to_wait
-from vpcrouter.health import Health, merge
-from vpcrouter.isolation import reason_to_hold
-from vpcrouter.mailbox import Mailbox
-from vpcrouter.messages import (
+from vpcrouter.health.damping import Damping, DampingPolicy
+from vpcrouter.health.isolation import reason_to_hold
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.linux import memory
+from vpcrouter.logs import setup as logs
+from vpcrouter.logs.log_once import Trouble
+from vpcrouter.model.host_state import Health, merge
+from vpcrouter.model.messages import (
     DampingReport,
     HealthReport,
     HostList,
@@ -35,16 +34,19 @@ from vpcrouter.messages import (
     SpecReport,
     ViewReport,
 )
-from vpcrouter.pace import Pace
-from vpcrouter.plan import Action, Change, Plan, Policy
-from vpcrouter.planner import Planner
-from vpcrouter.plugins import Values, Worker
-from vpcrouter.rereading import STALE_VIEW_CODES, Doubts, renewed
-from vpcrouter.spec import RouteSpec
-from vpcrouter.telling import Telling
-from vpcrouter.trouble import Trouble
-from vpcrouter.verify import Expectations, changed
-from vpcrouter.view import View
+from vpcrouter.model.spec import RouteSpec
+from vpcrouter.model.view import View
+from vpcrouter.options.values import Values
+from vpcrouter.plugins.contract import Worker
+from vpcrouter.reconcile import describe
+from vpcrouter.reconcile.apply import Applying
+from vpcrouter.reconcile.plan_log import Telling
+from vpcrouter.routing.guard import guard, reason_to_wait
+from vpcrouter.routing.incremental import Planner
+from vpcrouter.routing.pace import Pace
+from vpcrouter.routing.partial_read import STALE_VIEW_CODES, Doubts, renewed
+from vpcrouter.routing.plan import Action, Change, Plan, Policy
+from vpcrouter.routing.verify import Expectations, changed
 
 OBSERVE, LOOK, DESCRIBE = "observe", "look", "describe"
 """The calls that change nothing: all that EC2 says is read; what a refusal has put in doubt is;
@@ -112,7 +114,7 @@ class Reconciler(Worker):
     def run(self, mailbox: Mailbox) -> None:
         # So long must a thread that has a request to send wait for another that computes.
         sys.setswitchinterval(SWITCH_S)
-        heap.keep_freed()
+        memory.keep_freed()
         threading.stack_size(STACK_BYTES)  # which count against memory_limit
         self._ec2 = Ec2(self.values["region"], self.values["vpc"])
         self._calls: Calls[Change | str] = Calls(PARALLEL_CALLS)
@@ -239,11 +241,9 @@ class Reconciler(Worker):
         self._read_failures = 0
         self._take_over(view, now_s)
         self._first_view_s = self._first_view_s or now_s
-        heap.search_rarely(view.size)
-        self._verify_tries = self._verify_tries + 1 if self._expectations.unseen() else 0
-        delay_s = (
-            VERIFY_AFTER_S * 2.0**self._verify_tries if self._verify_tries else self._recheck_s
-        )
+        memory.search_rarely(view.size)
+        tries = self._verify_tries = self._verify_tries + 1 if self._expectations.unseen() else 0
+        delay_s = VERIFY_AFTER_S * 2.0**tries if tries else self._recheck_s
         self._observe_at_s = now_s + min(delay_s, self._recheck_s)
 
     def _on_look(self, done: Done[Change | str]) -> None:

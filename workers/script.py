@@ -9,18 +9,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from vpcrouter import log as logs
-from vpcrouter.commands import Commands, environment
 from vpcrouter.errors import PluginError
-from vpcrouter.health import HealthPolicy, detection_sentence, worst_case_detection_s
-from vpcrouter.isolation import Brake, BrakedJudge
-from vpcrouter.keeper import End, Ended, Order
-from vpcrouter.mailbox import Mailbox
-from vpcrouter.messages import HealthReport, HostList
-from vpcrouter.options import Kind, Option, seconds, whole
-from vpcrouter.plugins import Monitor, Values
-from vpcrouter.reasons import Reasons
-from vpcrouter.trouble import Trouble
+from vpcrouter.health.detection import detection_sentence, worst_case_detection_s
+from vpcrouter.health.isolation import Brake, BrakedJudge
+from vpcrouter.health.judge import HealthPolicy
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.linux.command_client import Commands, environment
+from vpcrouter.linux.command_server import End, Ended, Order
+from vpcrouter.logs import setup as logs
+from vpcrouter.logs.log_once import Trouble
+from vpcrouter.logs.reasons import Reasons
+from vpcrouter.model.messages import HealthReport, HostList
+from vpcrouter.options.kinds import Kind, Option, seconds, whole
+from vpcrouter.options.values import Values
+from vpcrouter.plugins.contract import Monitor
 
 PREFIX = "script"
 HOST = "{host}"

@@ -3,11 +3,11 @@
 In a process of its own: files may be slow, and foreign plugins are loaded to check them.
 """
 
-from vpcrouter import config
+from vpcrouter.config import settings as config
 from vpcrouter.errors import ConfigError
-from vpcrouter.mailbox import Mailbox, StopWorker
-from vpcrouter.messages import SettingsReport
-from vpcrouter.plugins import Worker
+from vpcrouter.ipc.mailbox import Mailbox, StopWorker
+from vpcrouter.model.messages import SettingsReport
+from vpcrouter.plugins.contract import Worker
 
 
 class SettingsReader(Worker):

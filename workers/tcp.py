@@ -5,16 +5,17 @@ import time
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
-from vpcrouter import priority
-from vpcrouter.mailbox import Mailbox
-from vpcrouter.options import Option, whole
-from vpcrouter.plugins import Monitor, Values
-from vpcrouter.probing import ProbeLoop
-from vpcrouter.probing_connect import SocketProber
-from vpcrouter.probing_options import Timing, check_probe_options, probe_options
-from vpcrouter.probing_refusal import stands
-from vpcrouter.probing_reuse import ReusedSockets
-from vpcrouter.uplink import Uplink
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.linux import priority
+from vpcrouter.monitoring.connect import SocketProber
+from vpcrouter.monitoring.probe_loop import ProbeLoop
+from vpcrouter.monitoring.refusal import stands
+from vpcrouter.monitoring.socket_pool import ReusedSockets
+from vpcrouter.monitoring.timing import Timing, check_probe_options, probe_options
+from vpcrouter.monitoring.uplink import Uplink
+from vpcrouter.options.kinds import Option, whole
+from vpcrouter.options.values import Values
+from vpcrouter.plugins.contract import Monitor
 
 PREFIX = "tcp_check"
 

@@ -22,7 +22,7 @@ from tests.bench.crowd import PORT, TABLES, Crowd, Scene, scene
 from tests.bench.effort import Effort
 from tests.bench.figures import NotPossibleError, summed_up
 from tests.bench.noise import noise
-from vpcrouter.health import worst_case_detection_s
+from vpcrouter.health.detection import worst_case_detection_s
 
 POOLS = 4
 APART_S = 0.7

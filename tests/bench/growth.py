@@ -15,14 +15,14 @@ from tests.bench.effort import Effort
 from tests.bench.figures import rank
 from tests.bench.large import World
 from tests.bench.noise import noise
-from vpcrouter.health import Health, merge
-from vpcrouter.mailbox import StopWorker
-from vpcrouter.messages import Envelope, HealthReport, HostList, Message
-from vpcrouter.plan import Policy, plan
-from vpcrouter.planner import Planner
-from vpcrouter.probing import REPORT_S_PER_HOST, ProbeLoop
-from vpcrouter.probing_options import Timing
-from vpcrouter.probing_schedule import Outcome
+from vpcrouter.ipc.mailbox import StopWorker
+from vpcrouter.model.host_state import Health, merge
+from vpcrouter.model.messages import Envelope, HealthReport, HostList, Message
+from vpcrouter.monitoring.probe_loop import REPORT_S_PER_HOST, ProbeLoop
+from vpcrouter.monitoring.schedule import Outcome
+from vpcrouter.monitoring.timing import Timing
+from vpcrouter.routing.incremental import Planner
+from vpcrouter.routing.plan import Policy, plan
 
 TIMES = 5
 PLAYED_S = 3.0

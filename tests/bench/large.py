@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from vpcrouter.health import Health
-from vpcrouter.spec import RouteSpec
-from vpcrouter.view import Interface, Route, RouteTable, Subnet, View
+from vpcrouter.model.host_state import Health
+from vpcrouter.model.spec import RouteSpec
+from vpcrouter.model.view import Interface, Route, RouteTable, Subnet, View
 
 VPC, SUBNET, ZONE = "vpc-1", "subnet-1", "us-east-1a"
 HOSTS_OF_A_CIDR = 4

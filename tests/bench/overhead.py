@@ -17,9 +17,9 @@ from tests.bench.effort import Effort
 from tests.bench.figures import summed_up
 from tests.bench.instant_ec2 import Call, InstantEc2, Manner
 from tests.bench.large import VPC, World
-from vpcrouter import heap
-from vpcrouter.plan import Policy, plan
-from vpcrouter.planner import Planner
+from vpcrouter.linux import memory
+from vpcrouter.routing.incremental import Planner
+from vpcrouter.routing.plan import Policy, plan
 
 ROOT = Path(__file__).parents[2]
 SMALL = World(3, 3, 6)
@@ -74,7 +74,7 @@ def planning(world: World) -> list[Row]:
         return summary(f"plan, {what}", world, timed(act), goal)
 
     thresholds = gc.get_threshold()
-    heap.search_rarely(view.size)
+    memory.search_rarely(view.size)
     rows = [
         row("nothing to do", lambda: plan(spec, health, view, policy, first), PLAN_S),
         row("every route missing", lambda: plan(spec, health, bare, policy, first), PLAN_S),

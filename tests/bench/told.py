@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
-from vpcrouter.health import HealthPolicy, Judge
-from vpcrouter.mailbox import Mailbox
-from vpcrouter.messages import HostList
-from vpcrouter.options import PATH, Option
-from vpcrouter.plugins import Monitor
+from vpcrouter.health.judge import HealthPolicy, Judge
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.model.messages import HostList
+from vpcrouter.options.kinds import PATH, Option
+from vpcrouter.plugins.contract import Monitor
 
 IDLE_S = 1.0
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tests.chaos.plan import MONITOR, NEEDED, RECONCILER, WATCHER
-from vpcrouter.health import worst_case_detection_s
-from vpcrouter.probing_options import Timing
+from vpcrouter.health.detection import worst_case_detection_s
+from vpcrouter.monitoring.timing import Timing
 
 INTERVAL_S = 0.2
 SUPERVISOR, EC2 = "supervisor", "ec2"

@@ -7,9 +7,9 @@ import socket
 from typing import ClassVar
 from unittest import mock
 
-from vpcrouter import probing
-from vpcrouter.mailbox import Mailbox
-from vpcrouter.probing_refusal import raise_for_error
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.monitoring import probe_loop
+from vpcrouter.monitoring.refusal import raise_for_error
 from workers import tcp
 
 WINDOW_S = 1.0
@@ -31,6 +31,6 @@ class Credulous(tcp.Tcp):
     def run(self, mailbox: Mailbox) -> None:
         with (
             mock.patch.object(tcp, "ConnectProber", CredulousProber),
-            mock.patch.object(probing, "PACE_S", WINDOW_S),
+            mock.patch.object(probe_loop, "PACE_S", WINDOW_S),
         ):
             super().run(mailbox)

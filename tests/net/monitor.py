@@ -13,11 +13,12 @@ from typing import Any, Self
 
 from pyroute2 import netns
 
-from vpcrouter.channel import Channel, spawn_context
-from vpcrouter.messages import Envelope, HealthReport, HostList, Message
-from vpcrouter.options import general_options
-from vpcrouter.plugins import MONITORS, Monitor, Registry
-from vpcrouter.worker import Start, main
+from vpcrouter.ipc.channel import Channel, spawn_context
+from vpcrouter.model.messages import Envelope, HealthReport, HostList, Message
+from vpcrouter.options.general import general_options
+from vpcrouter.plugins.contract import Monitor
+from vpcrouter.plugins.registry import MONITORS, Registry
+from vpcrouter.supervisor.worker import Start, main
 
 STOP_S = 5.0
 

@@ -13,11 +13,11 @@ from structlog.testing import capture_logs
 from tests.net.conftest import HOSTS_SIDE, HOSTS_SIDE_6, Net
 from tests.net.monitor import MonitorProcess
 from tests.waiting import wait_until
-from vpcrouter import probing_sockets
 from vpcrouter.errors import EX_CONFIG
-from vpcrouter.messages import HealthReport
-from vpcrouter.probing_icmp import EchoLine, EchoProber
-from vpcrouter.probing_packets import EchoCodec, version_of
+from vpcrouter.model.messages import HealthReport
+from vpcrouter.monitoring import raw_sockets
+from vpcrouter.monitoring.echo_packets import EchoCodec, version_of
+from vpcrouter.monitoring.icmp import EchoLine, EchoProber
 
 START_S = 15.0
 QUICK = {"icmp_check_interval": 0.3, "icmp_check_timeout": 0.2}
@@ -226,7 +226,7 @@ def test_a_full_send_buffer_is_not_sent(
     net: Net, fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It fills with packets that wait for neighbours who do not answer."""
-    monkeypatch.setattr(probing_sockets, "BUFFER_BYTES", 4096)
+    monkeypatch.setattr(raw_sockets, "BUFFER_BYTES", 4096)
     with net.inside_near():
         prober = EchoProber(fast=fast)
     dead = [f"10.77.4.{i}" for i in range(1, 101)]
@@ -245,7 +245,7 @@ def test_hosts_that_do_not_answer_take_nothing_from_the_others(
     net: Net, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their packets wait for ARP, at the expense of a socket of their own."""
-    monkeypatch.setattr(probing_sockets, "BUFFER_BYTES", 32 * 1024)
+    monkeypatch.setattr(raw_sockets, "BUFFER_BYTES", 32 * 1024)
     live = [f"10.77.2.{i}" for i in range(1, 21)]
     dead = [f"10.77.4.{i}" for i in range(1, 201)]
     net.address("add", *live)
@@ -309,7 +309,7 @@ def test_without_ipv6_its_hosts_are_not_probed_and_others_are(
 def test_it_does_without_the_kernels_filter(
     net: Net, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    monkeypatch.setattr(probing_sockets, "SO_ATTACH_FILTER", 0x7FFF)
+    monkeypatch.setattr(raw_sockets, "SO_ATTACH_FILTER", 0x7FFF)
     with net.inside_near(), capture_logs() as logs:
         prober, other = EchoProber(), EchoProber()
     assert "no kernel filter on the ICMP socket" in {log["event"] for log in logs}
@@ -330,7 +330,7 @@ def test_the_kernel_drops_what_is_for_others(net: Net, host: str) -> None:
     version = version_of(host)
     with net.inside_near():
         ours, others = EchoLine(EchoCodec(7, b"8 bytes!", version), time.monotonic, True), []
-        deaf = probing_sockets.open_echo_socket(version, None)
+        deaf = raw_sockets.open_echo_socket(version, None)
         for ident in (7, 8):
             line = EchoLine(EchoCodec(ident, b"another!", version), time.monotonic, True)
             line.set_hosts([host])
@@ -339,7 +339,7 @@ def test_the_kernel_drops_what_is_for_others(net: Net, host: str) -> None:
         for line in others:
             assert not line.send([host] * 5, range(5))
         wait_until(others[1].collect, 5.0, "the others' answers")
-        io = probing_sockets.PlainIo(ours._sock, version)
+        io = raw_sockets.PlainIo(ours._sock, version)
         assert io.receive() == 5, "those with our id, and no others"
         with pytest.raises(BlockingIOError):
             deaf.recv(100)

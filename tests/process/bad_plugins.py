@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from vpcrouter.errors import SpecError
-from vpcrouter.mailbox import Mailbox
-from vpcrouter.plugins import Monitor, Watcher
-from vpcrouter.spec import Document
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.model.spec import Document
+from vpcrouter.plugins.contract import Monitor, Watcher
 
 
 class Bad_plugins:  # noqa: N801 - what the dotted path of this module names

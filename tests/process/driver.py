@@ -5,12 +5,12 @@ import resource
 import sys
 from pathlib import Path
 
-from vpcrouter import log
-from vpcrouter.child import Child
-from vpcrouter.lifecycle import LifePolicy
-from vpcrouter.options import general_options
-from vpcrouter.plugins import PluginRef
-from vpcrouter.supervisor import Supervisor
+from vpcrouter.logs import setup as log
+from vpcrouter.options.general import general_options
+from vpcrouter.plugins.registry import PluginRef
+from vpcrouter.supervisor.child import Child
+from vpcrouter.supervisor.lifecycle import LifePolicy
+from vpcrouter.supervisor.supervisor import Supervisor
 
 POLICY = LifePolicy(
     startsecs=0.3, silence_limit_s=6.0, abort_grace_s=1.0, backoff_max_s=0.5, early_deaths=3

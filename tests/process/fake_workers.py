@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from vpcrouter.errors import ConfigError
-from vpcrouter.mailbox import Mailbox
-from vpcrouter.messages import HealthReport, HostList, WorkersReport
-from vpcrouter.plugins import Values, Worker
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.model.messages import HealthReport, HostList, WorkersReport
+from vpcrouter.options.values import Values
+from vpcrouter.plugins.contract import Worker
 
 LOOK_S = 0.05
 FLOOD_BYTES = 300_000

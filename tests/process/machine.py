@@ -80,7 +80,7 @@ class Machine(Daemon):
         (venv / "bin" / "python3").symlink_to(Path("/opt/python") / python)
         program = venv / "bin" / "vpcrouterd"
         program.write_text(
-            "#!/opt/vpcrouter/bin/python3\nfrom vpcrouter.cli import vpcrouterd\n"
+            "#!/opt/vpcrouter/bin/python3\nfrom vpcrouter.cli.daemon import vpcrouterd\n"
             'if __name__ == "__main__":\n    vpcrouterd()\n'
         )
         program.chmod(0o755)

@@ -3,8 +3,8 @@
 import itertools
 import select
 
-from vpcrouter.channel import Channel
-from vpcrouter.messages import Envelope, HostList
+from vpcrouter.ipc.channel import Channel
+from vpcrouter.model.messages import Envelope, HostList
 
 WORKER = "producer"
 

@@ -12,7 +12,7 @@ from multiprocessing.context import SpawnProcess
 import pytest
 
 from tests.process.producing import message, produce
-from vpcrouter.channel import STEP_BYTES, Channel, Consumer, spawn_context
+from vpcrouter.ipc.channel import STEP_BYTES, Channel, Consumer, spawn_context
 
 PRODUCERS = 6
 LONGEST_STEP_S = 1.0

@@ -14,7 +14,7 @@ from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, Hosts
 from tests.process.etcd import EtcdServer, Line, make_certificates
 from tests.waiting import wait_until
-from vpcrouter.etcd_client import SILENCE_S
+from vpcrouter.etcd.client import SILENCE_S
 
 SOON_S = 2.0
 BACK_S = 15.0

@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.process.etcd import EtcdServer, Line, make_certificates
 from tests.waiting import wait_until
-from vpcrouter import etcd as etcd_module
 from vpcrouter.errors import EtcdError, SpecError
-from vpcrouter.etcd import EtcdAccess, Follower, KeyRange
-from vpcrouter.etcd_client import PAGE_KEYS, SILENCE_S, EtcdMember
-from vpcrouter.mailbox import Mailbox
+from vpcrouter.etcd import follower as etcd_module
+from vpcrouter.etcd.client import PAGE_KEYS, SILENCE_S, EtcdMember
+from vpcrouter.etcd.follower import EtcdAccess, Follower, KeyRange
+from vpcrouter.ipc.mailbox import Mailbox
 
 SOON_S = 2.0
 RENEWED_S = SILENCE_S + 5.0

@@ -18,8 +18,8 @@ from tests.process.authority import DAY, Authority, Pair
 from tests.process.web import GOOD, Behave, Web, answer, drips, floods, says, stalls
 from tests.waiting import wait_until
 from vpcrouter import __version__
-from vpcrouter.probing_http import CheckUrl, HttpCheck, HttpProber, Statuses
-from vpcrouter.probing_tls import ClientTls, TlsFiles
+from vpcrouter.monitoring.client_tls import ClientTls, TlsFiles
+from vpcrouter.monitoring.http import CheckUrl, HttpCheck, HttpProber, Statuses
 
 A, B = "127.0.78.1", "127.0.78.2"
 NAME = "web.example"

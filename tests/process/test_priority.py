@@ -12,8 +12,9 @@ import pytest
 
 from tests.net.monitor import MonitorProcess
 from tests.process.ordinary import UID
-from vpcrouter import privileges, worker
-from vpcrouter.plugins import Worker
+from vpcrouter.linux import privileges
+from vpcrouter.plugins.contract import Worker
+from vpcrouter.supervisor import worker
 from workers.script import Script
 from workers.tcp import Tcp
 
@@ -22,7 +23,7 @@ FIRST = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
 REFUSED = "no real-time priority"
 BUSY = """
 import os, signal, sys, time
-from vpcrouter import priority
+from vpcrouter.linux import priority
 assert not priority.go_first(lambda: print("ordinary again", flush=True), 0.1, 0.3), "refused"
 print("first", os.sched_getscheduler(0) == os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, flush=True)
 if "deaf" in sys.argv:

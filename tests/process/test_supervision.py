@@ -18,8 +18,8 @@ import pytest
 from tests.process.daemon import descendants
 from tests.waiting import wait_until
 from vpcrouter.errors import EX_CONFIG
-from vpcrouter.lifecycle import LifePolicy
-from vpcrouter.messages import API, MONITOR, RECONCILER
+from vpcrouter.model.messages import API, MONITOR, RECONCILER
+from vpcrouter.supervisor.lifecycle import LifePolicy
 
 ROOT = Path(__file__).parents[2]
 OBSERVER = ("observer", API, "Observer")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.net.monitor import MonitorProcess
-from vpcrouter import probing_connect, probing_reuse
+from vpcrouter.monitoring import connect, socket_pool
 from workers.tcp import ConnectProber
 
 START_S = 15.0
@@ -228,7 +228,7 @@ def test_there_are_no_more_sockets_than_probes_under_way(
         assert set(outcomes_of(prober, 30).values()) == {True}
     prober.send([A] * 1000, 100)
     assert len(outcomes_of(prober, 1000)) == 1000
-    assert open_sockets() <= ours + probing_reuse.MAX_IDLE
+    assert open_sockets() <= ours + socket_pool.MAX_IDLE
     prober.close()
     assert open_sockets() == ours
 
@@ -241,7 +241,7 @@ def test_the_limit_of_descriptors_is_raised(prober_of: Any) -> None:
         stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, usual)
         resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
         prober_of(9)
-        wanted = probing_connect.MAX_PENDING + probing_connect.SPARE_DESCRIPTORS
+        wanted = connect.MAX_PENDING + connect.SPARE_DESCRIPTORS
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(hard, wanted) > 512
 
 
@@ -271,8 +271,8 @@ def test_no_descriptors_left_is_not_sent(
 def test_silent_hosts_leave_room_to_the_others(
     prober_of: Any, listeners: contextlib.ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probing_connect, "MAX_PENDING", 10)
-    monkeypatch.setattr(probing_connect, "SPARE_DESCRIPTORS", 0)
+    monkeypatch.setattr(connect, "MAX_PENDING", 10)
+    monkeypatch.setattr(connect, "SPARE_DESCRIPTORS", 0)
     monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
     prober = prober_of(listen(listeners, A))
     prober.set_hosts([A, B])

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from vpcrouter.health import Health
-from vpcrouter.plan import Plan, Policy, plan
-from vpcrouter.spec import RouteSpec
-from vpcrouter.view import Interface, Route, RouteTable, View
+from vpcrouter.model.host_state import Health
+from vpcrouter.model.spec import RouteSpec
+from vpcrouter.model.view import Interface, Route, RouteTable, View
+from vpcrouter.routing.plan import Plan, Policy, plan
 
 VPC = "vpc-1"
 CIDR = "192.168.0.0/24"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from vpcrouter.control_desk import Desk
-from vpcrouter.messages import CONTROL, MONITOR, Orders, WorkersReport, WorkerStatus
+from vpcrouter.control.orders import Desk
+from vpcrouter.model.messages import CONTROL, MONITOR, Orders, WorkersReport, WorkerStatus
 
 Reaction = Callable[[Orders], list[WorkersReport]]
 

@@ -1,6 +1,6 @@
 """The echo replies of a host, as they lie in a slot for packets."""
 
-from vpcrouter.probing_packets import V4, V6, EchoCodec, checksum
+from vpcrouter.monitoring.echo_packets import V4, V6, EchoCodec, checksum
 
 
 def reply_packet(codec: EchoCodec, source: bytes, serial: int) -> bytes:

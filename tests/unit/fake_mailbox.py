@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from vpcrouter.mailbox import Mailbox, StopWorker
-from vpcrouter.messages import Message
+from vpcrouter.ipc.mailbox import Mailbox, StopWorker
+from vpcrouter.model.messages import Message
 
 
 class FakeMailbox(Mailbox):

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 
-from vpcrouter.options import CIDRS, SWITCH, TEXT, Option, whole
-from vpcrouter.plugins import Monitor, Values
+from vpcrouter.options.kinds import CIDRS, SWITCH, TEXT, Option, whole
+from vpcrouter.options.values import Values
+from vpcrouter.plugins.contract import Monitor
 
 
 class Pigeons(Monitor):

@@ -16,14 +16,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.echoing import reply_packet, reply_slot
-from vpcrouter import config, probing_icmp, probing_sockets
-from vpcrouter import probing_mmsg as mmsg
+from vpcrouter.config import settings as config
 from vpcrouter.errors import ConfigError
-from vpcrouter.probing_icmp import EchoLine
-from vpcrouter.probing_packets import V4, EchoCodec
-from vpcrouter.probing_schedule import Outcome
-from vpcrouter.spec import RouteSpec, parse_spec
-from vpcrouter.store import SpecStore
+from vpcrouter.model.spec import RouteSpec, parse_spec
+from vpcrouter.monitoring import icmp, mmsg, raw_sockets
+from vpcrouter.monitoring.echo_packets import V4, EchoCodec
+from vpcrouter.monitoring.icmp import EchoLine
+from vpcrouter.monitoring.schedule import Outcome
+from vpcrouter.plugins.spec_store import SpecStore
 
 # INI files
 
@@ -231,7 +231,7 @@ class Packets:
         packet, stamp = self._packets.pop(0)
         length = min(len(packet), len(buffers[0]))
         buffers[0][:length] = packet[:length]
-        ancillary = [(1, probing_sockets.SO_TIMESTAMPNS, stamp)] if stamp else []
+        ancillary = [(1, raw_sockets.SO_TIMESTAMPNS, stamp)] if stamp else []
         return length, ancillary, 0, ("10.0.0.7", 0)
 
 
@@ -241,7 +241,7 @@ STAMPS = st.just(b"") | st.binary(min_size=16, max_size=16)
 def received(packets: list[tuple[bytes, bytes]]) -> list[Outcome]:
     """What the prober makes of packets that arrive."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(probing_icmp, "open_echo_socket", lambda *_: Packets(packets))
+        patch.setattr(icmp, "open_echo_socket", lambda *_: Packets(packets))
         seconds = itertools.count(1000)
         line = EchoLine(CODEC, lambda: float(next(seconds)), fast=False)
         found: list[Outcome] = []

@@ -16,12 +16,12 @@ from waitress.adjustments import Adjustments
 from werkzeug.datastructures import Headers
 from werkzeug.test import create_environ, run_wsgi_app
 
-from vpcrouter import config
-from vpcrouter.access import Gate
-from vpcrouter.messages import SpecReport
-from vpcrouter.pages import PAGES, State
-from vpcrouter.serving import MAX_HEAD_BYTES, Parser
-from vpcrouter.spec import parse_spec
+from vpcrouter.api.access import Gate
+from vpcrouter.api.answers import PAGES, State
+from vpcrouter.api.server import MAX_HEAD_BYTES, Parser
+from vpcrouter.config import settings as config
+from vpcrouter.model.messages import SpecReport
+from vpcrouter.model.spec import parse_spec
 from workers.api import Intake, make_app
 
 TOKEN = "fuzz-0123456789abcdef"  # noqa: S105

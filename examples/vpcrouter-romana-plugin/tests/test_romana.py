@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from vpcrouter.errors import SpecError
-from vpcrouter.mailbox import Mailbox
+from vpcrouter.ipc.mailbox import Mailbox
 
 from vpcrouter_romana_plugin.romana import KEY, Romana
 

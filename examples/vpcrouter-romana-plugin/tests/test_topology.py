@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from vpcrouter.errors import SpecError
-from vpcrouter.spec import MAX_FAULTS_LISTED, parse_spec
+from vpcrouter.model.spec import MAX_FAULTS_LISTED, parse_spec
 
 from vpcrouter_romana_plugin.topology import routes_of
 

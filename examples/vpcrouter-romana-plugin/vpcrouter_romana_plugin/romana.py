@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from vpcrouter.errors import SpecError
-from vpcrouter.etcd import EtcdAccess, Follower, KeyRange, endpoint_urls
-from vpcrouter.mailbox import Mailbox
-from vpcrouter.options import PATH, TEXT, Option, whole
-from vpcrouter.plugins import Values, Watcher
-from vpcrouter.spec import Document
+from vpcrouter.etcd.follower import EtcdAccess, Follower, KeyRange, endpoint_urls
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.model.spec import Document
+from vpcrouter.options.kinds import PATH, TEXT, Option, whole
+from vpcrouter.options.values import Values
+from vpcrouter.plugins.contract import Watcher
 
 from vpcrouter_romana_plugin import __version__
 from vpcrouter_romana_plugin.topology import routes_of

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vpcrouter.errors import SpecError
-from vpcrouter.spec import MAX_FAULTS_LISTED, parse_spec
+from vpcrouter.model.spec import MAX_FAULTS_LISTED, parse_spec
 
 LONGEST_PATH = 200
 

@@ -1,0 +1,27 @@
+"""What /health says of monitors."""
+
+from vpcrouter.api.answers import State, health
+from vpcrouter.model.messages import HealthReport, RoutingReport, SpecReport
+from vpcrouter.model.spec import parse_spec
+
+SPEC = SpecReport(parse_spec('{"10.0.0.0/8": ["10.0.0.1"]}'))
+DOUBT = "9 answers were counted, but the kernel has seen 6 at most"
+
+
+def state(**reports: HealthReport) -> State:
+    return State({"monitors": ["tcp"]}, SPEC, reports, RoutingReport("no changes", 1))
+
+
+def test_all_is_well() -> None:
+    body, status = health(state(tcp=HealthReport("tcp")))
+    assert (status, body["reasons"]) == (200, [])
+
+
+def test_a_monitor_whose_answers_never_came_is_named() -> None:
+    body, status = health(state(tcp=HealthReport("tcp", doubt=DOUBT)))
+    assert (status, body["reasons"]) == (503, [f"tcp is not to be believed: {DOUBT}"])
+
+
+def test_a_monitor_that_is_not_in_use_any_more_is_not_named() -> None:
+    _, status = health(state(tcp=HealthReport("tcp"), http=HealthReport("http", doubt=DOUBT)))
+    assert status == 200

@@ -1,0 +1,79 @@
+"""Orders, and the desk over which requests and the control worker's loop share them."""
+
+import select
+
+from tests.unit.controlled import SERVING, TCP, reacting, report, supervised, tcp_is
+from vpcrouter.control.orders import Desk
+from vpcrouter.model.messages import API, CONTROL, Orders, WorkersReport
+
+
+def test_orders_add_up_and_each_has_a_number() -> None:
+    orders = Orders().to_stop("a").to_stop("b").to_start("a").to_start("a")
+    assert orders == Orders(4, stopped=frozenset({"b"}), starts={"a": 2})
+    orders = orders.to_signal("b", 1).to_signal("b", 15).to_shut_down()
+    assert orders == Orders(
+        7, frozenset({"b"}), starts={"a": 2}, signals={"b": (2, 15)}, shutdown=True
+    )
+
+
+def test_both_who_show_workers_read_reports() -> None:
+    assert WorkersReport.readers == {API, CONTROL}
+
+
+def test_before_a_report_nothing_is_known() -> None:
+    desk = Desk()
+    assert desk.reports == 0
+    assert desk.report.workers == ()
+    assert desk.status("tcp") is None
+    assert not desk.wait_newer(0, 0.0)
+
+
+def test_the_newest_report_counts() -> None:
+    desk = Desk()
+    desk.hear(report())
+    desk.hear(tcp_is("STOPPED")(Orders()))
+    tcp = desk.status("tcp")
+    assert tcp is not None
+    assert tcp.state == "STOPPED"
+    assert desk.status("control") == SERVING
+    assert desk.wait_newer(1, 0.0)
+    assert not desk.wait_newer(2, 0.0)
+
+
+def test_orders_wake_the_loop_and_are_carried_until_they_are_obeyed() -> None:
+    desk = Desk()
+    assert desk.unobeyed() is None
+    number = desk.give(lambda orders: orders.to_stop("tcp"))
+    assert select.select([desk], [], [], 0)[0]
+    desk.clear()
+    assert not select.select([desk], [], [], 0)[0]
+    orders = desk.unobeyed()
+    assert orders == Orders().to_stop("tcp")
+    desk.hear(report())
+    assert desk.unobeyed() == orders, "heard, but not of these"
+    assert not desk.wait_obeyed(number, 0.0)
+    desk.hear(report(TCP, orders))
+    assert desk.unobeyed() is None
+    assert desk.wait_obeyed(number, 0.0)
+
+
+def test_a_new_generation_goes_on_from_what_was_ordered_before_it() -> None:
+    desk = Desk()
+    before = Orders().to_stop("tcp").to_stop("api")
+    desk.hear(report(TCP, before))
+    desk.give(lambda orders: orders.to_start("api"))
+    assert desk.unobeyed() == Orders(3, stopped=frozenset({"tcp"}), starts={"api": 1})
+
+
+def test_an_older_report_takes_no_order_back() -> None:
+    desk = Desk()
+    number = desk.give(lambda orders: orders.to_stop("tcp"))
+    desk.hear(report())
+    assert desk.give(Orders.to_shut_down) == number + 1
+    assert desk.unobeyed() == Orders().to_stop("tcp").to_shut_down()
+
+
+def test_waiting_ends_with_the_report_waited_for() -> None:
+    desk = Desk()
+    with supervised(desk, reacting(lambda _: report(), tcp_is("STOPPED"))):
+        assert desk.wait_obeyed(desk.give(lambda orders: orders.to_stop("tcp")), 5)

@@ -1,0 +1,31 @@
+"""How often garbage is looked for."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from vpcrouter.linux import memory
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize(("read", "objects"), [(0, 10_000), (5_000, 10_000), (52_000, 104_000)])
+def test_the_more_is_read_the_more_garbage_may_be_left(read: int, objects: int) -> None:
+    memory.search_rarely(read)
+    assert gc.get_threshold() == (objects, 50, 100)
+
+
+def test_what_is_there_the_first_time_is_left_alone() -> None:
+    memory.search_rarely(0)
+    count = gc.get_freeze_count()
+    later = [[each] for each in range(1000)]
+    memory.search_rarely(0)
+    assert gc.get_freeze_count() <= count
+    assert later

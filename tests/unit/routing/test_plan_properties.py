@@ -1,0 +1,222 @@
+"""What holds of a plan for any spec, health and view."""
+
+import ipaddress
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.building import A, B, C, first, interface, spec, view
+from vpcrouter.model.host_state import Health, State
+from vpcrouter.model.spec import RouteSpec
+from vpcrouter.model.view import Interface, Route, View
+from vpcrouter.routing.plan import DEFAULT_ROUTE, Action, Change, Policy, plan
+from vpcrouter.routing.verify import changed
+
+HOSTS = [A, B, C, "10.0.0.4"]
+NAMES = ["eni-1", "eni-2", "eni-3"]
+CIDRS = [DEFAULT_ROUTE, "192.168.0.0/16", "192.168.1.0/24"]
+SERVICE_NAME = "eni-service"
+
+TO_INSTANCES = [Route("", name) for name in NAMES]
+STRANGE = [
+    Route("", "eni-1", is_active=False),
+    Route("", "eni-1", other="nat-1"),
+    Route("", "eni-1", origin="EnableVgwRoutePropagation"),
+    Route("", "eni-gone"),
+    Route("", "eni-gone", is_active=False),
+    Route("", None, "i-1"),
+    Route("", None, "i-1", is_active=False),
+    Route("", None, other="igw-1"),
+    Route("", None, other="local", origin="CreateRouteTable"),
+    Route("", SERVICE_NAME),
+]
+ROUTES = st.sampled_from(TO_INSTANCES) | st.sampled_from(STRANGE)
+TABLES = st.fixed_dictionaries({}, optional=dict.fromkeys(CIDRS, ROUTES)).map(
+    lambda routes: {cidr: route._replace(cidr=cidr) for cidr, route in routes.items()}
+)
+CARRIERS = st.fixed_dictionaries(
+    {
+        A: st.just("eni-1"),
+        B: st.sampled_from(["eni-2", "eni-1"]),
+        C: st.sampled_from(["eni-3", "eni-2", SERVICE_NAME]),
+        "10.0.0.4": st.sampled_from(["eni-3", None]),
+    }
+)
+
+
+def interfaces_of(carriers: Mapping[str, str | None]) -> list[Interface]:
+    found = []
+    for name in (*NAMES, SERVICE_NAME):
+        addresses = [host for host, carrier in carriers.items() if carrier == name]
+        found.append(interface(name, *addresses, is_instances=name != SERVICE_NAME))
+    return found
+
+
+VIEWS = st.builds(
+    lambda tables, carriers: view(*tables, interfaces=interfaces_of(carriers)),
+    st.lists(TABLES, min_size=1, max_size=3),
+    CARRIERS,
+)
+SPECS = st.dictionaries(
+    st.sampled_from(CIDRS), st.lists(st.sampled_from(HOSTS), min_size=1, unique=True), min_size=1
+).map(spec)
+POLICIES = st.lists(st.sampled_from([*CIDRS, "10.0.0.0/8", "fd00::/8"]), max_size=2).map(
+    lambda ignored: Policy(tuple(ignored))
+)
+
+
+def health_of(states: Mapping[str, State]) -> Health:
+    def those(wanted: State) -> frozenset[str]:
+        return frozenset(host for host, state in states.items() if state is wanted)
+
+    return Health(those(State.HEALTHY), those(State.QUESTIONABLE), those(State.FAILED))
+
+
+def presuming(state: Health, some: set[str]) -> Health:
+    """Of the unknown hosts, these are presumed to be healthy."""
+    return replace(state, presumed=frozenset(h for h in some if state.state(h) is State.UNKNOWN))
+
+
+STATES = st.fixed_dictionaries({host: st.sampled_from(State) for host in HOSTS}).map(health_of)
+SOME = st.sets(st.sampled_from(HOSTS))
+HEALTHS = st.builds(
+    lambda state, damped: replace(state, damped=frozenset(damped)),
+    st.builds(presuming, STATES, SOME),
+    SOME,
+)
+Case = tuple[RouteSpec, Health, View, Policy]
+CASES = st.tuples(SPECS, HEALTHS, VIEWS, POLICIES)
+many = settings(max_examples=400)
+
+
+def route_before(of: View, change: Change) -> Route | None:
+    (found,) = (each for each in of.tables if each.id == change.table)
+    return found.routes.get(change.cidr)
+
+
+def is_inside(cidr: str, ignored: str) -> bool:
+    if cidr == ignored:
+        return True
+    inner, outer = ipaddress.ip_network(cidr), ipaddress.ip_network(ignored)
+    return (
+        ignored != DEFAULT_ROUTE
+        and isinstance(inner, ipaddress.IPv4Network)
+        and isinstance(outer, ipaddress.IPv4Network)
+        and inner.subnet_of(outer)
+    )
+
+
+@many
+@given(CASES)
+def test_a_plan_applied_leaves_nothing_to_do(case: Case) -> None:
+    wanted, state, of, policy = case
+    done = changed(of, plan(wanted, state, of, policy, first).changes)
+    assert plan(wanted, state, done, policy, first).changes == ()
+
+
+@many
+@given(CASES)
+def test_only_a_fit_host_of_the_spec_is_ever_a_target(case: Case) -> None:
+    wanted, state, of, policy = case
+    for change in plan(wanted, state, of, policy, first).changes:
+        if change.action is Action.DELETE:
+            assert change.interface is None
+            continue
+        assert change.host in wanted.routes[change.cidr]
+        target = of.interfaces[change.interface or ""]
+        assert change.host in target.addresses
+        assert target.is_instances
+        if change.host in state.presumed:
+            others = {state.state(h) for h in wanted.routes[change.cidr] if h in of.interface_of}
+            assert others <= {State.FAILED, State.UNKNOWN}
+            assert state.state(change.was_host or "") is State.FAILED
+        else:
+            assert state.state(change.host) in (State.HEALTHY, State.QUESTIONABLE)
+
+
+@many
+@given(CASES)
+def test_only_static_routes_to_instances_interfaces_are_touched(case: Case) -> None:
+    wanted, state, of, policy = case
+    for change in plan(wanted, state, of, policy, first).changes:
+        route = route_before(of, change)
+        assert (route is None) is (change.action is Action.CREATE)
+        if route is None:
+            continue
+        assert route.origin == "CreateRoute"
+        assert not route.other
+        assert route.interface or route.instance
+        target = of.interfaces.get(route.interface or "")
+        assert target is None or target.is_instances
+        if change.action is Action.DELETE:
+            assert change.cidr not in wanted.routes
+            assert target is not None or not route.is_active
+            assert not any(is_inside(change.cidr, ignored) for ignored in policy.ignore_routes)
+
+
+def fitness(state: Health, host: str) -> int:
+    """The smaller, the better; 4 and more is not known to be good."""
+    order = (State.HEALTHY, State.QUESTIONABLE)
+    if state.state(host) not in order:
+        return 4
+    return order.index(state.state(host)) + 2 * (host in state.damped)
+
+
+@many
+@given(CASES)
+def test_no_route_leaves_a_host_that_is_not_known_to_be_failed(case: Case) -> None:
+    """But for a better one, or as good a one that the other tables use already."""
+    wanted, state, of, policy = case
+    for change in plan(wanted, state, of, policy, first).changes:
+        route = route_before(of, change)
+        if change.action is not Action.REPLACE or route is None:
+            continue
+        target = of.interfaces.get(route.interface or "")
+        addresses = target.addresses if target else ()
+        ours = [host for host in addresses if host in wanted.routes[change.cidr]]
+        states = {state.state(host) for host in ours}
+        best, new = (
+            min((fitness(state, host) for host in ours), default=99),
+            fitness(state, change.host or ""),
+        )
+        in_use = [each.routes.get(change.cidr) for each in of.tables]
+        is_in_use = change.interface in {each.interface for each in in_use if each}
+        if {State.HEALTHY, State.QUESTIONABLE} & states:
+            assert new < best or (new == best and is_in_use)
+        else:
+            assert State.UNKNOWN not in states
+
+
+@many
+@given(CASES, st.randoms(use_true_random=False))
+def test_the_same_input_gives_the_same_plan(case: Case, shuffler: random.Random) -> None:
+    wanted, state, of, policy = case
+    routes = list(wanted.routes.items())
+    interfaces = list(of.interfaces.items())
+    shuffler.shuffle(routes)
+    shuffler.shuffle(interfaces)
+    again = View(of.vpc, of.tables, dict(interfaces))
+    found = plan(wanted, state, of, policy, first)
+    assert plan(RouteSpec(dict(routes)), state, again, policy, first) == found
+
+
+@many
+@given(CASES)
+def test_afterwards_every_cidr_has_one_target_where_it_may(case: Case) -> None:
+    wanted, state, of, policy = case
+    done = changed(of, plan(wanted, state, of, policy, first).changes)
+    for cidr, hosts in wanted.routes.items():
+        fit = {host for host in hosts if host in of.interface_of and host in state.healthy}
+        if not fit:
+            continue
+        targets = set()
+        for each in done.tables:
+            route = each.routes.get(cidr)
+            assert route is not None
+            target = done.interfaces.get(route.interface or "")
+            if done.is_ours(route) and target and fit & set(target.addresses):
+                targets.add(target.id)
+        assert len(targets) <= 1

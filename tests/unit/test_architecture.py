@@ -1,0 +1,137 @@
+"""Which room may know which, and what only some modules may import."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from tests import architecture
+from tests.architecture import ARROWS, COMMON, ROOT, imported_by, imported_in, ours, room_of
+
+MAX_LINES = 400
+PURE_ROOMS = frozenset({"model", "routing", "health"})
+PURE_MODULES = frozenset(
+    {
+        *("vpcrouter/backoff.py", "vpcrouter/supervisor/lifecycle.py"),
+        *("vpcrouter/aws/instance_events.py", "vpcrouter/aws/instance_health.py"),
+        "vpcrouter/kubernetes/nodes.py",
+    }
+)
+"""Pure ones in rooms that are not."""
+IMPURE = frozenset(
+    {
+        *("asyncio", "boto3", "botocore", "logging", "multiprocessing", "os", "pathlib", "random"),
+        *("select", "selectors", "shutil", "signal", "socket", "structlog", "subprocess"),
+        *("tempfile", "threading", "time"),
+    }
+)
+TYPES_ONLY = {"vpcrouter/supervisor/lifecycle.py": {"random"}}
+"""A pure module may import these to name a type: what it is given is made elsewhere."""
+ONLY_IN = {
+    "boto3": {"vpcrouter/aws/session.py"},
+    "botocore": {"vpcrouter/aws/session.py", "vpcrouter/aws/parsing.py"},
+    "kubernetes": {"vpcrouter/kubernetes/node_watch.py"},
+    "multiprocessing": {
+        "vpcrouter/ipc/channel.py",
+        "vpcrouter/supervisor/child.py",
+        "vpcrouter/supervisor/supervisor.py",
+        "vpcrouter/supervisor/worker.py",
+    },
+    "flask": {"vpcrouter/api/answers.py", "workers/api.py"},
+    "waitress": {"vpcrouter/api/server.py", "workers/api.py"},
+    "inotify_simple": {"vpcrouter/files/path_watch.py", "workers/configfile.py"},
+    "urllib3": {"vpcrouter/etcd/client.py"},
+}
+PLUGIN_CONTRACT = {
+    *("vpcrouter.errors", "vpcrouter.etcd.follower", "vpcrouter.ipc.mailbox"),
+    *("vpcrouter.options.kinds", "vpcrouter.options.values", "vpcrouter.plugins.contract"),
+    "vpcrouter.model.spec",
+}
+"""What packages from outside may import."""
+MODULES = sorted(map(str, architecture.modules()))
+PURE = [m for m in MODULES if m in PURE_MODULES or room_of(Path(m)) in PURE_ROOMS]
+
+
+def roots(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+def allowed(room: str) -> set[str]:
+    return {*COMMON, room, *ARROWS[room]}
+
+
+def test_all_ways_to_import_are_seen() -> None:
+    source = "import a.b, c\nfrom d.e import f\ndef g():\n    from h import i as j\n"
+    assert set(imported_in(source)) == {"a.b", "c", "d.e.f", "h.i"}
+    with pytest.raises(ValueError, match="relative"):
+        set(imported_in("from . import a"))
+
+
+def test_every_folder_is_a_room_with_its_arrows() -> None:
+    folders = {path.parent.name for path in (ROOT / "vpcrouter").glob("*/__init__.py")}
+    assert folders | {"workers"} == set(ARROWS) == set(architecture.arrows())
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if room_of(Path(m)) in ARROWS])
+def test_a_module_imports_only_what_its_room_may(module: str) -> None:
+    may = allowed(room_of(Path(module)))
+    found = ours(imported_by(Path(module)))
+    assert {name for name, room in found.items() if not {name, room} & may} == set()
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if room_of(Path(m)) in COMMON])
+def test_what_all_may_import_imports_nobody(module: str) -> None:
+    assert set(ours(imported_by(Path(module)))) <= COMMON
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.startswith("workers/")])
+def test_workers_import_no_worker(module: str) -> None:
+    assert "workers" not in roots(imported_by(Path(module)))
+
+
+def test_no_arrows_lead_in_a_circle() -> None:
+    found = architecture.arrows()
+    assert set(TopologicalSorter(found).static_order()) == set(found)
+
+
+def test_nobody_imports_the_workers() -> None:
+    assert not [room for room, to in architecture.arrows().items() if "workers" in to]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_what_only_some_may_import(module: str) -> None:
+    known = {name for name in roots(imported_by(Path(module))) if name in ONLY_IN}
+    assert {name for name in known if module not in ONLY_IN[name]} == set()
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_the_pure_core_imports_nothing_impure(module: str) -> None:
+    names = imported_by(Path(module))
+    assert roots(names) & IMPURE <= TYPES_ONLY.get(module, set())
+
+
+def test_lifecycle_only_names_the_type() -> None:
+    tree = ast.parse((ROOT / "vpcrouter/supervisor/lifecycle.py").read_text())
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "random"
+    }
+    assert used == {"Random"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_stay_small(module: str) -> None:
+    assert len((ROOT / module).read_text().splitlines()) <= MAX_LINES
+
+
+def test_the_example_plugin_imports_nothing_but_the_contract() -> None:
+    package = ROOT / "examples" / "vpcrouter-romana-plugin" / "vpcrouter_romana_plugin"
+    names = {name for path in package.glob("*.py") for name in imported_in(path.read_text())}
+    assert "vpcrouter.plugins.contract.Watcher" in names
+    theirs = {name for name in names if name.startswith("vpcrouter.")}
+    assert {name.rpartition(".")[0] for name in theirs} <= PLUGIN_CONTRACT
+    assert "workers" not in roots(names)

@@ -1,0 +1,195 @@
+"""Who may ask the API what: by the address it listens on, the Host and Origin headers, the token.
+
+On loopback reading is free. Elsewhere everything but the bare word of `/health` needs the token.
+Writing needs the token wherever there is one.
+"""
+
+import hmac
+import ipaddress
+import os
+import re
+import socket
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vpcrouter.api.server_tls import check_tls_files
+from vpcrouter.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vpcrouter.options.values import Values
+
+MIN_TOKEN_CHARACTERS = 16
+MAX_TOKEN_BYTES = 4096
+OPEN_PATHS = frozenset({"/health"})
+"""Read by load balancers, which have no token; they get a word, and no details."""
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_TOKEN = re.compile(rb"[\x21-\x7e]+")
+_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether an address, or every address of a name, can only be reached from this machine."""
+    if address in LOOPBACK_NAMES:
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        pass
+    try:
+        found = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False
+    return all(ipaddress.ip_address(where[0]).is_loopback for *_, where in found)
+
+
+def read_token(path: str) -> bytes:
+    """The token in a file. Raises ValueError with a sentence that does not have it."""
+    try:
+        with Path(path).open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            content = file.read(MAX_TOKEN_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    if mode & stat.S_IRWXO:
+        raise ValueError(f"{path} is open to everybody (mode {mode:04o}); try: chmod o= {path}")
+    token = content.strip()
+    if len(token) < MIN_TOKEN_CHARACTERS:
+        raise ValueError(
+            f"{path} has a token of {len(token)} characters; {MIN_TOKEN_CHARACTERS} or more are "
+            "needed, try: openssl rand -hex 32"
+        )
+    if len(content) > MAX_TOKEN_BYTES or not _TOKEN.fullmatch(token):
+        raise ValueError(f"{path} must have one line of printable ASCII without spaces")
+    return token
+
+
+def check_access(values: "Values") -> Iterator[str]:
+    """A sentence for each thing wrong with the options of the API."""
+    if values["api_token_file"] is not None:
+        try:
+            read_token(values["api_token_file"])
+        except ValueError as error:
+            yield f"api_token_file: {error}"
+    elif not is_loopback(values["address"]):
+        yield f"address: {_why_not_open(values['address'])}"
+    yield from check_tls_files(values["api_tls_cert"], values["api_tls_key"])
+
+
+def refuse_open(bound: str, values: "Values") -> None:
+    """Raise ConfigError when the socket got an address that these options do not allow.
+
+    What a name stands for can have changed since it was checked.
+    """
+    if values["api_token_file"] is None and not is_loopback(bound.partition("%")[0]):
+        raise ConfigError([f"address: {_why_not_open(bound)}"])
+
+
+def _why_not_open(address: str) -> str:
+    return (
+        f"{address} can be reached from other machines, which needs api_token_file, a file with a "
+        "secret token; or leave it at localhost"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is not answered: an HTTP status and a sentence."""
+
+    status: int
+    sentence: str
+
+
+class Gate:
+    """Decides on requests by their heads. Any thread may ask; the token may be renewed."""
+
+    def __init__(self, values: "Values", bound: str) -> None:
+        """`bound` is the address that the socket has, whatever its name stands for by now.
+
+        Raises ConfigError for a token file that is no good.
+        """
+        self._path: str | None = values["api_token_file"]
+        self._token = b""
+        address = values["address"].lower().rstrip(".")
+        self.is_local = is_loopback(bound)
+        self._serves_any_address = ipaddress.ip_address(bound).is_unspecified
+        self._names = LOOPBACK_NAMES | {address, bound} | set(values["api_hosts"])
+        self._stamp: object = None
+        try:
+            self.renew()
+        except ValueError as error:
+            raise ConfigError([f"api_token_file: {error}"]) from None
+
+    def renew(self) -> bool:
+        """Read the token anew if its file has changed; whether it was.
+
+        Raises ValueError with a sentence, once for each change; the old token then stays.
+        """
+        if self._path is None or (stamp := _stamp(self._path)) == self._stamp:
+            return False
+        self._stamp = stamp
+        self._token = read_token(self._path)
+        return True
+
+    def refusal(self, method: str, path: str, head: Mapping[str, str]) -> Refusal | None:
+        """Why not; `head` has `host`, `origin` and `authorization`, or "" for each not sent."""
+        host = _host_of(head["host"])
+        if host is None:
+            return Refusal(400, "the request has no Host header, or one that is no host's name")
+        if not self._is_served(host):
+            return Refusal(
+                421, f"{host} is not served here; api_hosts says which names are, beside addresses"
+            )
+        if (origin := head["origin"]) and not _is_same(origin, head["host"]):
+            return Refusal(403, "requests from other sites' pages are refused")
+        if self._needs_token(method, path) and not self.is_trusted(head["authorization"]):
+            return Refusal(401, "this needs the token: Authorization: Bearer ...")
+        return None
+
+    def is_trusted(self, authorization: str) -> bool:
+        """Whether the header has the token."""
+        scheme, _, given = authorization.partition(" ")
+        # Compared even where nothing can fit, so that time tells nothing.
+        is_same = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token)
+        return is_same and scheme.lower() == "bearer" and bool(self._token)
+
+    def may_see_all(self, authorization: str) -> bool:
+        """Whether the details of open paths are for the sender, too."""
+        return self.is_local or self.is_trusted(authorization)
+
+    def _needs_token(self, method: str, path: str) -> bool:
+        if method not in READING:
+            return bool(self._token) or not self.is_local
+        return not self.is_local and path not in OPEN_PATHS
+
+    def _is_served(self, host: str) -> bool:
+        """A rebound name is the danger; an address in figures is asked of no name server."""
+        if host in self._names:
+            return True
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return False
+        return self._serves_any_address or (self.is_local and address.is_loopback)
+
+
+def _host_of(authority: str) -> str | None:
+    """The host in a Host header, lower case and without brackets, port and final dot."""
+    found = _AUTHORITY.fullmatch(authority)
+    return (found[1] or found[2]).lower().rstrip(".") if found else None
+
+
+def _is_same(origin: str, host: str) -> bool:
+    scheme, _, authority = origin.lower().partition("://")
+    return scheme in {"http", "https"} and authority == host.lower()
+
+
+def _stamp(path: str) -> tuple[int, int, int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode

@@ -1,0 +1,299 @@
+"""The HTTP server of the API: waitress, with limits of its own, a gate, and TLS where wanted.
+
+One request a connection: nothing a client has sent or left unread holds up a thread, and each
+stage of a connection has its time, however busy the client looks. All but the application runs
+in the thread that turns the loop.
+"""
+
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.server import TcpWSGIServer
+from waitress.task import ThreadedTaskDispatcher
+from waitress.utilities import Error
+
+from vpcrouter.api.access import Gate, Refusal
+from vpcrouter.api.server_tls import MAX_RECORD_BYTES, ServerTls, TlsSocket
+
+HEAD_S = 10.0
+"""From the connection, with its TLS handshake, to the end of the request's head."""
+BODY_S = 30.0
+ANSWER_S = 30.0
+NEW_S = 0.5
+MAX_CONNECTIONS = 256
+MAX_HEAD_BYTES = 16 * 1024
+SMALL_BODY_BYTES = 64 * 1024
+"""So much is read of any request: a client that is still sending often misses the answer."""
+MAX_LARGE_BODIES = 8
+THREADS = 4
+
+Sockets = dict[int, Any]
+
+
+class _RefusedError(Error):  # type: ignore[misc]
+    """An answer to a request whose body is not read."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.sentence)
+        self.code = refusal.status
+        self.reason = "Refused"
+
+    def to_response(self, ident: str | None = None) -> Any:
+        status, headers, body = super().to_response(ident)
+        if self.code == 401:
+            headers.append(("WWW-Authenticate", "Bearer"))
+        return status, headers, body
+
+
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """Asks whether a large body is welcome before it is read."""
+
+    def __init__(self, adj: Adjustments, ask: Callable[["Parser"], Refusal | None]) -> None:
+        super().__init__(adj)
+        self._ask = ask
+
+    @property
+    def reads_body(self) -> bool:
+        return self.headers_finished and not self.completed
+
+    @property
+    def reads_large_body(self) -> bool:
+        return self.reads_body and (self.chunked or self.content_length > SMALL_BODY_BYTES)
+
+    def parse_header(self, header_plus: bytes) -> None:
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:  # of urllib's, for a target such as http://[
+            raise ParsingError(str(error)) from None
+        self.headers["CONNECTION"] = "close"
+
+    def received(self, data: bytes) -> int:
+        had_head = self.headers_finished
+        consumed: int = super().received(data)
+        if self.reads_large_body and not had_head and (refusal := self._ask(self)) is not None:
+            self.error = _RefusedError(refusal)
+            self.expect_continue = False
+            self.completed = True
+        return consumed
+
+    def head(self) -> Mapping[str, str]:
+        return {
+            "host": self.headers.get("HOST", ""),
+            "origin": self.headers.get("ORIGIN", ""),
+            "authorization": self.headers.get("AUTHORIZATION", ""),
+        }
+
+
+class Connection(HTTPChannel):  # type: ignore[misc]
+    """One client's connection, and how long its present stage has lasted."""
+
+    def __init__(self, server: "Server", sock: Any, addr: Any, adj: Any, map: Any) -> None:  # noqa: A002
+        self._stage: object = None
+        self._since_s = time.monotonic()
+        super().__init__(server, sock, addr, adj, map=map)
+        self.parser_class = lambda adj: Parser(adj, server.may_send_body)
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether its request is not complete yet."""
+        return not (self.requests or self.total_outbufs_len or self.close_when_flushed)
+
+    @property
+    def reads_body(self) -> bool:
+        return self.request is not None and self.request.reads_body
+
+    @property
+    def reads_large_body(self) -> bool:
+        return self.request is not None and self.request.reads_large_body
+
+    def is_expected(self, now_s: float) -> bool:
+        """Whether it has asked for something, or is so new that it is about to."""
+        return not self.is_asking or self.request is not None or self.age_s(now_s) < NEW_S
+
+    def age_s(self, now_s: float) -> float:
+        return now_s - self._since_s
+
+    def is_overdue(self, now_s: float) -> bool:
+        stage = (self.is_asking, self.reads_body, bool(self.requests))
+        if stage != self._stage:
+            self._stage, self._since_s = stage, now_s
+        limit_s = ANSWER_S if not self.is_asking else BODY_S if self.reads_body else HEAD_S
+        return self.age_s(now_s) > limit_s
+
+
+class _NotYet(Exception):  # noqa: N818 - it is no error
+    """There is no whole record to read."""
+
+
+class TlsConnection(Connection):
+    """The same under TLS: `socket` is a TlsSocket."""
+
+    def __init__(self, *arguments: Any, **others: Any) -> None:
+        self._is_shaken = False
+        self._wants_write = False
+        super().__init__(*arguments, **others)
+
+    def readable(self) -> bool:
+        return bool(super().readable()) if self._is_shaken else not self._wants_write
+
+    def writable(self) -> bool:
+        return bool(super().writable()) if self._is_shaken else self._wants_write
+
+    def handle_read(self) -> None:
+        if not self._is_shaken:
+            self._shake()
+            return
+        try:
+            super().handle_read()
+        except _NotYet:
+            return
+
+    def handle_write(self) -> None:
+        if self._is_shaken:
+            super().handle_write()
+        else:
+            self._shake()
+
+    def _shake(self) -> None:
+        try:
+            self.socket.handshake()
+        except ssl.SSLWantReadError:
+            self._wants_write = False
+        except ssl.SSLWantWriteError:
+            self._wants_write = True
+        except OSError:  # it speaks no TLS, or none of ours
+            self.handle_close()
+        else:
+            self._is_shaken = True
+
+    def recv(self, buffer_size: int) -> bytes:
+        try:
+            data: bytes = super().recv(buffer_size)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise _NotYet from None
+        return data
+
+    def send(self, data: Any, do_close: bool = True) -> int:
+        try:
+            sent: int = super().send(data, do_close=do_close)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+        return sent
+
+    def handle_close(self) -> None:
+        if self._is_shaken and self.connected:
+            self.socket.say_goodbye()
+        super().handle_close()
+
+
+class Server(TcpWSGIServer):  # type: ignore[misc]
+    """Serves `application` on a listening socket that others own."""
+
+    def __init__(
+        self,
+        application: Callable[..., Any],
+        listener: socket.socket,
+        sockets: Sockets,
+        gate: Gate,
+        writes_to: Mapping[str, int],
+        tls: ServerTls | None = None,
+    ) -> None:
+        """`writes_to`: the paths to which a body may be posted, and the largest in bytes."""
+        for name in ("waitress", "waitress.queue"):  # no lines at a rate that clients choose
+            logging.getLogger(name).setLevel(logging.ERROR)
+        self._gate = gate
+        self._writes_to = writes_to
+        self._tls = tls
+        self.channel_class = Connection if tls is None else TlsConnection
+        dispatcher = ThreadedTaskDispatcher()
+        dispatcher.set_thread_count(THREADS)
+        super().__init__(
+            application,
+            sockets,
+            True,
+            listener,
+            dispatcher=dispatcher,
+            adj=Adjustments(
+                ident="vpcrouter",
+                url_scheme="http" if tls is None else "https",
+                recv_bytes=MAX_RECORD_BYTES,
+                max_request_header_size=MAX_HEAD_BYTES,
+                max_request_body_size=max([SMALL_BODY_BYTES, *writes_to.values()]) + 1,
+                connection_limit=2 * MAX_CONNECTIONS,
+                log_socket_errors=False,
+            ),
+            sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
+            bind_socket=False,
+        )
+
+    def turn(self, timeout_s: float) -> None:
+        """Serve whoever is ready, after waiting for it; ends connections that are overdue."""
+        wasyncore.poll2(timeout_s, self._map)
+        now_s = time.monotonic()
+        for connection in list(self.active_channels.values()):
+            if connection.is_overdue(now_s):
+                connection.handle_close()
+
+    def drain(self, limit_s: float) -> None:
+        """Accept nobody any more, and answer those who have asked, within `limit_s`."""
+        self.accepting = False
+        deadline_s = time.monotonic() + limit_s
+        while (now_s := time.monotonic()) < deadline_s and any(
+            connection.is_expected(now_s) for connection in self.active_channels.values()
+        ):
+            self.turn(0.05)
+
+    def maintenance(self, now: float) -> None:
+        """Done in `turn`, by stages and not by signs of life."""
+
+    def may_send_body(self, request: Parser) -> Refusal | None:
+        """Why a request's body is not read."""
+        refusal = self._gate.refusal(request.command, request.path, request.head())
+        if refusal is not None:
+            return refusal
+        if request.command != "POST" or request.path not in self._writes_to:
+            return Refusal(400, f"{request.command} {request.path} takes no body")
+        if (
+            sum(other.reads_large_body for other in list(self.active_channels.values()))
+            > MAX_LARGE_BODIES
+        ):
+            return Refusal(503, "too many requests are being received; try again")
+        return None
+
+    def accept(self) -> tuple[Any, Any] | None:
+        """A new connection; the one that has been asking for longest makes room for it."""
+        accepted: tuple[socket.socket, Any] | None = super().accept()
+        if accepted is None:
+            return None
+        sock, where = accepted
+        if len(self.active_channels) >= MAX_CONNECTIONS and not self._make_room():
+            sock.close()
+            return None
+        if self._tls is None:
+            return sock, where
+        sock.setblocking(False)
+        try:
+            wrapped = self._tls.context.wrap_socket(
+                sock, server_side=True, do_handshake_on_connect=False
+            )
+        except (OSError, ValueError):  # it has gone already
+            sock.close()
+            return None
+        return TlsSocket(wrapped), where
+
+    def _make_room(self) -> bool:
+        now_s = time.monotonic()
+        asking = [each for each in self.active_channels.values() if each.is_asking]
+        oldest = max(asking, key=lambda each: each.age_s(now_s), default=None)
+        if oldest is None:
+            return False
+        oldest.handle_close()
+        return True

@@ -1,0 +1,212 @@
+"""EC2's routes: reads one VPC, changes one route at a time."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vpcrouter.aws.session import UNREADABLE, make_client, mapping_errors, open_session
+from vpcrouter.errors import Ec2Error
+from vpcrouter.model.view import STATIC, Interface, Route, RouteTable, Subnet, View
+from vpcrouter.routing.partial_read import Doubt, Look
+from vpcrouter.routing.plan import Action, Change
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.client import EC2Client
+    from mypy_boto3_ec2.type_defs import FilterTypeDef
+
+PAGE_SIZE = 100
+"""As many as DescribeRouteTables allows; a page of interfaces could be ten times as large."""
+MIN_PAGE_SIZE = 5
+ROUTES_A_PAGE = 5_000
+"""About so many are asked for at once: while an answer is parsed, no other thread runs."""
+PARALLEL_CALLS = 16
+
+THROTTLE_CODES = frozenset(
+    {
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+        "EC2ThrottledException",
+        "SlowDown",
+    }
+)
+"""Errors that say that a token bucket is empty, and nothing of the change itself."""
+
+OF_INSTANCES = frozenset(
+    {
+        "DestinationCidrBlock",
+        "InstanceId",
+        "InstanceOwnerId",
+        "NetworkInterfaceId",
+        "Origin",
+        "State",
+    }
+)
+"""What there is of a route to an instance, or to nothing."""
+
+T = TypeVar("T")
+
+
+class Ec2:
+    """One VPC. Thread-safe, as boto3's clients are; every method is one or a few calls.
+
+    Raises ConfigError when there is no region; all else that goes wrong is an Ec2Error.
+    """
+
+    def __init__(self, region: str | None, vpc: str) -> None:
+        self.vpc = vpc
+        session = open_session(region)
+        connections = PARALLEL_CALLS + 1
+        # A client each, so that what one learns of throttling does not slow the other.
+        self._reads: EC2Client = make_client(session, "ec2", attempts=3, connections=connections)
+        self._writes: EC2Client = make_client(session, "ec2", attempts=1, connections=connections)
+        self.region = self._reads.meta.region_name
+        self._tables_a_page = PAGE_SIZE
+        self._known: View | None = None
+
+    def observe(self) -> View:
+        """Read the whole VPC."""
+        # Tables before interfaces: what a route points at and is not found after, is gone.
+        tables = self._tables()
+        if not tables:
+            raise Ec2Error(
+                "DescribeRouteTables", "NoRouteTables", f"is {self.vpc} in {self.region}?"
+            )
+        subnets = self._subnets()
+        interfaces = self._interfaces()
+        routes = sum(len(table.routes) for table in tables)
+        fitting = ROUTES_A_PAGE * len(tables) // max(1, routes)
+        self._tables_a_page = min(max(fitting, MIN_PAGE_SIZE), PAGE_SIZE)
+        view = View(
+            self.vpc,
+            tuple(sorted(tables, key=attrgetter("id"))),
+            {interface.id: interface for interface in interfaces},
+            {subnet.id: subnet for subnet in subnets},
+        )
+        self._known = view if self._known is None else view.shared(self._known)
+        return self._known
+
+    def look(self, doubt: Doubt) -> Look:
+        """Read what is in doubt, and no more."""
+        tables: list[RouteTable] = []
+        interfaces: list[Interface] = []
+        if doubt.tables:
+            tables = self._tables(_filter("route-table-id", doubt.tables))
+        if doubt.addresses:
+            by_address = _filter("addresses.private-ip-address", doubt.addresses)
+            interfaces = self._interfaces(by_address)
+        return Look(doubt, tuple(tables), tuple(interfaces))
+
+    def _tables(self, *filters: "FilterTypeDef") -> list[RouteTable]:
+        return self._describe(
+            self._reads, "route_tables", "RouteTables", _route_table, self._tables_a_page, filters
+        )
+
+    def _interfaces(self, *filters: "FilterTypeDef") -> list[Interface]:
+        return self._describe(
+            self._reads, "network_interfaces", "NetworkInterfaces", _interface, PAGE_SIZE, filters
+        )
+
+    def _subnets(self) -> list[Subnet]:
+        """Read by the client that never retries, if it can: it then has a connection at hand
+        when a route is to be changed."""
+        try:
+            return self._describe(self._writes, "subnets", "Subnets", _subnet)
+        except Ec2Error:
+            return self._describe(self._reads, "subnets", "Subnets", _subnet)
+
+    def change(self, change: Change) -> None:
+        """Make one change. It is done when this returns, though reads may not show it yet."""
+        where = {"RouteTableId": change.table, "DestinationCidrBlock": change.cidr}
+        target = {"NetworkInterfaceId": change.interface} if change.interface else {}
+        calls: Mapping[Action, tuple[str, Callable[..., Any]]] = {
+            Action.CREATE: ("CreateRoute", self._writes.create_route),
+            Action.REPLACE: ("ReplaceRoute", self._writes.replace_route),
+            Action.DELETE: ("DeleteRoute", self._writes.delete_route),
+        }
+        name, call = calls[change.action]
+        mapping_errors(name, lambda: call(**where, **target))
+
+    def _describe(
+        self,
+        client: "EC2Client",
+        operation: str,
+        result_key: str,
+        convert: Callable[[Mapping[str, Any]], T],
+        page_size: int = PAGE_SIZE,
+        filters: "Sequence[FilterTypeDef]" = (),
+    ) -> list[T]:
+        name = "Describe" + operation.title().replace("_", "")
+        paginator = client.get_paginator(f"describe_{operation}")  # type: ignore[call-overload]
+
+        def read() -> list[T]:
+            pages: Iterable[Mapping[str, Any]] = paginator.paginate(
+                Filters=[_filter("vpc-id", [self.vpc]), *filters],
+                PaginationConfig={"PageSize": page_size},
+            )
+            return [convert(item) for page in pages for item in _items(name, page, result_key)]
+
+        return mapping_errors(name, read)
+
+
+def _filter(name: str, values: Iterable[str]) -> "FilterTypeDef":
+    return {"Name": name, "Values": sorted(values)}
+
+
+def _items(name: str, page: Mapping[str, Any], result_key: str) -> list[Mapping[str, Any]]:
+    """An answer without the list is no empty list: nothing may be concluded from it."""
+    if result_key not in page:
+        raise Ec2Error(name, UNREADABLE, f"there is no {result_key} in the answer")
+    items: list[Mapping[str, Any]] = page[result_key]
+    return items
+
+
+def _route_table(item: Mapping[str, Any]) -> RouteTable:
+    routes: dict[str, Route] = {}
+    for raw in item.get("Routes", ()):
+        cidr = raw.get("DestinationCidrBlock")
+        if cidr is None:
+            continue  # IPv6 or a prefix list
+        route = _route(cidr, raw)
+        if cidr not in routes or route.origin == STATIC:
+            routes[cidr] = route
+    associations = item.get("Associations", ())
+    return RouteTable(
+        item["RouteTableId"],
+        any(association.get("Main") for association in associations),
+        tuple(sorted(a["SubnetId"] for a in associations if "SubnetId" in a)),
+        routes,
+    )
+
+
+def _route(cidr: str, raw: Mapping[str, Any]) -> Route:
+    interface, instance = raw.get("NetworkInterfaceId"), raw.get("InstanceId")
+    others = raw.keys() - OF_INSTANCES
+    other = next((str(raw[key]) for key in sorted(others) if _is_target(key) and raw[key]), "")
+    is_active = raw.get("State") != "blackhole"
+    return Route(cidr, interface, instance, other, is_active, raw["Origin"])
+
+
+def _is_target(key: str) -> bool:
+    """Whether a field of a route names what it points at, of a kind known today or later."""
+    return key.endswith(("Id", "Arn")) and not key.endswith("OwnerId") and "Destination" not in key
+
+
+def _subnet(item: Mapping[str, Any]) -> Subnet:
+    return Subnet(item["SubnetId"], item["CidrBlock"], item["AvailabilityZone"])
+
+
+def _interface(item: Mapping[str, Any]) -> Interface:
+    addresses = sorted(
+        item.get("PrivateIpAddresses", ()), key=lambda address: not address.get("Primary")
+    )
+    return Interface(
+        item["NetworkInterfaceId"],
+        tuple(address["PrivateIpAddress"] for address in addresses),
+        item.get("Attachment", {}).get("InstanceId"),
+        item.get("SubnetId", ""),
+        item.get("AvailabilityZone", ""),
+        bool(item.get("SourceDestCheck")),
+        item.get("InterfaceType", "interface") in ("interface", "efa", "trunk", "branch")
+        and not item.get("RequesterManaged"),
+    )

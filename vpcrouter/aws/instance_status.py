@@ -1,0 +1,116 @@
+"""EC2's word on instances: which host is on which, and how they are."""
+
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vpcrouter.aws.instance_health import Instance, Reading
+from vpcrouter.aws.session import UNREADABLE, make_client, mapping_errors, open_session
+from vpcrouter.errors import Ec2Error
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2.client import EC2Client
+
+INTERFACES_A_PAGE = 1000
+IDS_A_CALL = 100
+"""As many as DescribeInstanceStatus takes. By id, what is read does not grow with the account:
+unfiltered, every instance of the region would be paged through to learn of a few."""
+NOT_FOUND = "InvalidInstanceID.NotFound"
+INSTANCE = re.compile(r"i-[0-9a-f]+")
+
+
+class StatusReader:
+    """One VPC's instances. Thread-safe, as boto3's clients are.
+
+    Raises ConfigError when there is no region; all else that goes wrong is an Ec2Error.
+    """
+
+    def __init__(self, region: str | None, vpc: str) -> None:
+        self._vpc = vpc
+        self._client: EC2Client = make_client(open_session(region), "ec2", attempts=3)
+
+    def read(self, hosts: Sequence[str], before: Reading) -> Reading:
+        """Find the hosts' instances and how they are; `before` is the last reading."""
+        begun_s = time.monotonic()
+        found, owner_of = self._instances_of(frozenset(hosts))
+        last = {host: before.instance_of[host] for host in hosts if host in before.instance_of}
+        instance_of = last | found
+        names = sorted(set(instance_of.values()))
+        return Reading(
+            begun_s,
+            instance_of,
+            {name: owner_of.get(name) or before.owner_of.get(name, "") for name in names},
+            self._statuses(names),
+            frozenset(instance_of.keys() - found.keys()),
+        )
+
+    def _instances_of(self, hosts: frozenset[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Each host's instance, by primary and secondary addresses; each instance's account."""
+        instance_of: dict[str, str] = {}
+        owner_of: dict[str, str] = {}
+        for item in self._pages(
+            "network_interfaces",
+            "NetworkInterfaces",
+            Filters=[{"Name": "vpc-id", "Values": [self._vpc]}],
+            PaginationConfig={"PageSize": INTERFACES_A_PAGE},
+        ):
+            attachment = item.get("Attachment", {})
+            addresses = {each["PrivateIpAddress"] for each in item.get("PrivateIpAddresses", ())}
+            if "InstanceId" in attachment:
+                instance_of |= dict.fromkeys(addresses & hosts, attachment["InstanceId"])
+                owner_of[attachment["InstanceId"]] = attachment.get("InstanceOwnerId", "")
+        return instance_of, owner_of
+
+    def _statuses(self, ids: Sequence[str]) -> dict[str, Instance]:
+        found: dict[str, Instance] = {}
+        for first in range(0, len(ids), IDS_A_CALL):
+            found |= self._statuses_of_some(ids[first : first + IDS_A_CALL])
+        return found
+
+    def _statuses_of_some(self, ids: Sequence[str]) -> dict[str, Instance]:
+        try:
+            items = self._pages(
+                "instance_status", "InstanceStatuses", InstanceIds=ids, IncludeAllInstances=True
+            )
+        except Ec2Error as error:
+            # One id that EC2 no longer knows spoils the call for all others.
+            gone = set(INSTANCE.findall(error.message)) & set(ids)
+            if error.code != NOT_FOUND or not gone:
+                raise
+            rest = [name for name in ids if name not in gone]
+            return self._statuses_of_some(rest) if rest else {}
+        return mapping_errors(
+            "DescribeInstanceStatus",
+            lambda: {item["InstanceId"]: _instance(item) for item in items},
+        )
+
+    def _pages(self, operation: str, result_key: str, **how: Any) -> list[Mapping[str, Any]]:
+        name = "Describe" + operation.title().replace("_", "")
+        paginator: Any = self._client.get_paginator(f"describe_{operation}")  # type: ignore[call-overload]
+
+        def read() -> list[Mapping[str, Any]]:
+            items: list[Mapping[str, Any]] = []
+            pages: Iterable[Mapping[str, Any]] = paginator.paginate(**how)
+            for page in pages:
+                if result_key not in page:
+                    raise Ec2Error(name, UNREADABLE, f"there is no {result_key} in the answer")
+                items += page[result_key]
+            return items
+
+        return mapping_errors(name, read)
+
+
+def _instance(item: Mapping[str, Any]) -> Instance:
+    def check(name: str) -> str:
+        return str(item.get(name, {}).get("Status", ""))
+
+    # A bare code is an event, too.
+    events = (str(each.get("Description") or each["Code"]) for each in item.get("Events", ()))
+    return Instance(
+        item["InstanceState"]["Name"],
+        check("SystemStatus"),
+        check("InstanceStatus"),
+        check("AttachedEbsStatus"),
+        tuple(events),
+    )

@@ -1,0 +1,64 @@
+"""An SQS queue that events arrive in."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vpcrouter.aws.session import make_client, mapping_errors, open_session
+
+LONG_POLL_S = 20
+"""As long as ReceiveMessage can wait."""
+READ_TIMEOUT_S = LONG_POLL_S + 5.0
+BATCH = 10
+"""As many as one ReceiveMessage or DeleteMessageBatch takes."""
+QUEUE_URL = re.compile(r"https?://(?P<host>[^/\s]+)/[0-9]{12}/[A-Za-z0-9_.-]+")
+REGION = re.compile(r"(?:sqs\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message; by its `receipt` it is deleted."""
+
+    body: str
+    receipt: str
+
+
+class Queue:
+    """One queue. Raises ConfigError when it is made; all that goes wrong later is an Ec2Error."""
+
+    def __init__(self, region: str | None, url: str) -> None:
+        self._url = url
+        session = open_session(region_of(url) or region)
+        self._client: Any = make_client(
+            session, "sqs", attempts=1, connections=1, read_timeout_s=READ_TIMEOUT_S
+        )
+
+    def exchange(self, receipts: Sequence[str]) -> list[Letter]:
+        """Delete what was taken into account, then wait for messages, `LONG_POLL_S` at most.
+
+        What cannot be deleted comes again once it is visible again.
+        """
+        for first in range(0, len(receipts), BATCH):
+            some = receipts[first : first + BATCH]
+            entries = [{"Id": str(i), "ReceiptHandle": each} for i, each in enumerate(some)]
+            mapping_errors(
+                "DeleteMessageBatch",
+                lambda entries=entries: self._client.delete_message_batch(  # type: ignore[misc]
+                    QueueUrl=self._url, Entries=entries
+                ),
+            )
+        return mapping_errors("ReceiveMessage", self._receive)
+
+    def _receive(self) -> list[Letter]:
+        answer = self._client.receive_message(
+            QueueUrl=self._url, MaxNumberOfMessages=BATCH, WaitTimeSeconds=LONG_POLL_S
+        )
+        return [Letter(each["Body"], each["ReceiptHandle"]) for each in answer.get("Messages", ())]
+
+
+def region_of(url: str) -> str | None:
+    """The region in a queue's URL, new style or old; None where it has none."""
+    found = QUEUE_URL.fullmatch(url)
+    region = REGION.match(found["host"]) if found else None
+    return (region[1] or region[2]) if region else None

@@ -1,0 +1,103 @@
+"""The commands: `vpcrouterd` as systemd runs it, `vpcrouter` for the foreground."""
+
+import faulthandler
+import socket
+import sys
+import time
+from collections.abc import Sequence
+
+from vpcrouter import __version__
+from vpcrouter.api.access import refuse_open
+from vpcrouter.config import settings as config
+from vpcrouter.control import socket as control_socket
+from vpcrouter.errors import ConfigError, UnavailableError, VpcRouterError
+from vpcrouter.logs import setup as logs
+from vpcrouter.logs.redact import redact
+from vpcrouter.model.messages import API, CONTROL
+from vpcrouter.supervisor import systemd
+from vpcrouter.supervisor.reload import Reloading
+from vpcrouter.supervisor.supervisor import Supervisor
+from vpcrouter.supervisor.workforce import begun_at
+
+DEFAULT_CONFIG = "/etc/vpcrouter.ini"
+BACKLOG = 64
+
+log = logs.get(__name__)
+
+
+def vpcrouterd() -> None:
+    """Run the daemon on an INI file."""
+    sys.exit(_main("vpcrouterd", sys.argv[1:], DEFAULT_CONFIG))
+
+
+def vpcrouter() -> None:
+    """Run the daemon in the foreground, told by flags."""
+    sys.exit(_main("vpcrouter", sys.argv[1:], None))
+
+
+def _main(prog: str, arguments: Sequence[str], default_config: str | None) -> int:
+    try:
+        settings = config.load(prog, arguments, default_config)
+        if settings.values["check"]:
+            print("the settings are good")  # noqa: T201
+            return 0
+        return _run(settings)
+    except VpcRouterError as error:
+        for line in str(error).splitlines():
+            print(f"{prog}: {redact(line)}", file=sys.stderr)  # noqa: T201
+        return error.exit_status
+
+
+def _run(settings: config.Settings) -> int:
+    faulthandler.enable()
+    settings = begun_at(settings, time.time())
+    values = settings.values
+    try:
+        logs.set_up(values["logfile"], values["verbose"], logs.SUPERVISOR, values["state_dir"])
+    except OSError as error:
+        raise ConfigError([f"logfile: {values['logfile']}: {error.strerror}"]) from None
+    with control_socket.listening(values["control_socket"]) as control:
+        listener = _listen(values["address"], values["port"])
+        refuse_open(listener.getsockname()[0], values)
+        held = {API: listener, CONTROL: control}
+        reloading = Reloading(settings, held)
+        if faults := systemd.watchdog_faults(reloading.policy):
+            raise ConfigError(faults)
+        where = _url(listener, "http" if values["api_tls_cert"] is None else "https")
+        log.info("starting", version=__version__, vpc=values["vpc"], api=where)
+        _keep_script_from_workers()
+        try:
+            return Supervisor(reloading.children(), values, reloading).run()
+        finally:
+            logs.finish()
+
+
+def _keep_script_from_workers() -> None:
+    """A spawned process would run the command's script too, and import all of the supervisor."""
+    sys.modules["__main__"].__file__ = None
+
+
+def _url(listener: socket.socket, scheme: str) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    """The API's listening socket; held open here so that it outlives the API's process.
+
+    Raises UnavailableError when it cannot be had.
+    """
+    try:
+        family, kind, proto, _, where = min(
+            socket.getaddrinfo(address, port, type=socket.SOCK_STREAM), key=lambda found: found[0]
+        )
+        listener = socket.socket(family, kind, proto)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        raise UnavailableError(
+            f"the API cannot listen on {address} port {port}: {error.strerror}; "
+            "choose others with --address and --port, or end what is there"
+        ) from None
+    return listener

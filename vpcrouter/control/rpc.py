@@ -1,0 +1,380 @@
+"""Supervisor's XML-RPC interface on our workers: its own code, given what it asks of supervisord.
+
+States, faults, waiting and wording are therefore Supervisor's. All workers are one group.
+"""
+
+import errno
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FunctionType, MethodType
+from typing import Any
+
+from supervisor.http import NOT_DONE_YET
+from supervisor.options import ProcessConfig, ProcessGroupConfig, readFile
+from supervisor.rpcinterface import SupervisorNamespaceRPCInterface, isRunning, make_allfunc
+from supervisor.states import ProcessStates, SupervisorStates
+from supervisor.xmlrpc import (
+    Faults,
+    RootRPCInterface,
+    RPCError,
+    SystemNamespaceRPCInterface,
+    traverse,
+)
+
+from vpcrouter.control.orders import Desk
+from vpcrouter.logs.setup import CONSOLE, SUPERVISOR
+from vpcrouter.logs.worker_log import MAX_BYTES, OwnLog
+from vpcrouter.model.messages import CONTROL, Orders, WorkerStatus
+from vpcrouter.options.values import Values
+from vpcrouter.supervisor.lifecycle import LifePolicy
+
+GROUP = "vpcrouter"
+OBEY_S = 10.0
+COMMAND_S = 60.0
+ASK_S = 0.05
+READ_BYTES = 1024 * 1024
+UNSHOWABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 has no room for."""
+
+
+class Process:
+    """One worker, with what Supervisor's interface asks of a process."""
+
+    def __init__(self, desk: Desk, config: Any, status: WorkerStatus) -> None:
+        self.config = config
+        self._desk = desk
+        self._status = status
+
+    def __lt__(self, other: "Process") -> bool:
+        """By name; the one that serves the command comes last."""
+        mine, others = self._status, other._status
+        return (mine.role == CONTROL, mine.name) < (others.role == CONTROL, others.name)
+
+    @property
+    def status(self) -> WorkerStatus:
+        """The newest; the last known of a worker that is there no more."""
+        return self._desk.status(self._status.name) or self._status
+
+    def get_state(self) -> int:
+        return int(getattr(ProcessStates, self.status.state))
+
+    @property
+    def pid(self) -> int:
+        return self.status.pid or 0
+
+    @property
+    def killing(self) -> bool:
+        return bool(self.get_state() == ProcessStates.STOPPING)
+
+    @property
+    def laststart(self) -> float:
+        return self.status.started_at
+
+    @property
+    def laststop(self) -> float:
+        return self.status.ended_at
+
+    @property
+    def exitstatus(self) -> int:
+        """-1 for a death by signal, as in Supervisor."""
+        return max(-1, self.status.exit_status)
+
+    @property
+    def spawnerr(self) -> str:
+        return self.status.spawn_error
+
+    def get_execv_args(self) -> tuple[str, list[str]]:
+        """There is no file that could be missing."""
+        return "", []
+
+    def transition(self) -> None:
+        """The supervisor sees to it."""
+
+    stop_report = transition
+
+    def spawn(self) -> None:
+        self._order_and_wait(lambda orders: orders.to_start(self._status.name))
+
+    def stop(self) -> str | None:
+        """Returns why not, or None."""
+        if self._status.role == CONTROL:
+            return f"{GROUP}:{CONTROL} stays: without it, nothing could be started again"
+        self._order_and_wait(lambda orders: orders.to_stop(self._status.name))
+        return None
+
+    def signal(self, number: int) -> None:
+        def change(orders: Orders) -> Orders:
+            return orders.to_signal(self._status.name, int(number))
+
+        if self._status.role == CONTROL:  # it may not live to see it done
+            self._desk.give(change)
+        else:
+            self._order_and_wait(change)
+
+    def _order_and_wait(self, change: Callable[[Orders], Orders]) -> None:
+        if not self._desk.wait_obeyed(self._desk.give(change), OBEY_S):
+            raise TimeoutError
+
+    def removelogs(self) -> None:
+        path = Path(self.config.stdout_logfile)
+        if path.exists():
+            os.truncate(path, 0)
+
+    def write(self, _chars: bytes) -> None:
+        raise BrokenPipeError(errno.EPIPE, "a worker reads no input")
+
+
+class Group:
+    """All workers."""
+
+    def __init__(self, config: Any, processes: dict[str, Process]) -> None:
+        self.config = config
+        self.processes = processes
+
+
+class Daemon:
+    """What Supervisor's interface asks of a supervisord and of its options."""
+
+    identifier = GROUP
+
+    def __init__(self, desk: Desk, values: Values) -> None:
+        self.desk = desk
+        self.mood = SupervisorStates.RUNNING
+        self.options = self
+        self._state_dir: str = values["state_dir"]
+        own_log = str(OwnLog.path_of(self._state_dir, SUPERVISOR))
+        self.logfile: str = own_log if values["logfile"] == CONSOLE else values["logfile"]
+
+    def get_pid(self) -> int:
+        return os.getppid()
+
+    def reap(self) -> None:
+        """The supervisor sees to it."""
+
+    def add_process_group(self, _config: Any) -> bool:
+        """The one there is has been added."""
+        return False
+
+    def remove_process_group(self, _name: str) -> bool:
+        """It is never without a worker."""
+        return False
+
+    @property
+    def process_group_configs(self) -> list[Any]:
+        configs = [self._config(worker) for worker in self.desk.report.workers]
+        return [ProcessGroupConfig(self, GROUP, 999, configs)]
+
+    @property
+    def process_groups(self) -> dict[str, Group]:
+        (config,) = self.process_group_configs
+        processes = {
+            worker.name: Process(self.desk, its_config, worker)
+            for worker, its_config in zip(
+                self.desk.report.workers, config.process_configs, strict=False
+            )
+        }
+        return {GROUP: Group(config, processes)}
+
+    def _config(self, worker: WorkerStatus) -> Any:
+        policy = LifePolicy()
+        params = {
+            **dict.fromkeys(ProcessConfig.req_param_names),
+            "name": worker.name,
+            "command": worker.role,
+            "priority": 999,
+            "autostart": True,
+            "autorestart": True,
+            "startsecs": policy.startsecs,
+            "startretries": policy.early_deaths,
+            "stdout_logfile": str(OwnLog.path_of(self._state_dir, worker.name)),
+            "stdout_logfile_maxbytes": MAX_BYTES,
+            "stdout_logfile_backups": 1,
+            "redirect_stderr": True,
+            "stopsignal": signal.SIGTERM,
+            "stopwaitsecs": policy.stop_grace_s,
+        }
+        return ProcessConfig(self, **params)
+
+
+class Interface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
+    """Supervisor's methods, less what a daemon of fixed workers cannot do.
+
+    `@param` and `@return` in their docstrings are what `system.methodSignature` answers.
+    """
+
+    supervisord: Daemon
+
+    def _getGroupAndProcess(self, name: str) -> tuple[Group, Process | None]:  # noqa: N802
+        """A bare worker's name is understood, too."""
+        (group,) = self.supervisord.process_groups.values()
+        if name in group.processes:
+            return group, group.processes[name]
+        found: tuple[Group, Process | None] = super()._getGroupAndProcess(name)
+        return found
+
+    def stopProcessGroup(self, name: str, wait: bool = True) -> Any:  # noqa: N802
+        """Stop all workers but the one that serves this
+
+        @param string name     The group name
+        @param boolean wait    Wait for each process to be fully stopped
+        @return array result   An array of process status info structs
+        """
+        self._update("stopProcessGroup")
+        group = self.supervisord.process_groups.get(name)
+        if group is None:
+            raise RPCError(Faults.BAD_NAME, name)
+        others = [
+            (group, process)
+            for process in sorted(group.processes.values())
+            if process.status.role != CONTROL
+        ]
+        stop_all = make_allfunc(others, isRunning, self.stopProcess, wait=wait)
+        stop_all.delay = 0.05
+        stop_all.rpcinterface = self
+        return stop_all
+
+    def stopAllProcesses(self, wait: bool = True) -> Any:  # noqa: N802
+        """Stop all workers but the one that serves this
+
+        @param boolean wait    Wait for each process to be fully stopped
+        @return array result   An array of process status info structs
+        """
+        return self.stopProcessGroup(GROUP, wait)
+
+    def shutdown(self) -> bool:
+        """Shut the daemon down; routes stay as they are
+
+        @return boolean result always returns True unless error
+        """
+        super().shutdown()
+        self.supervisord.desk.give(Orders.to_shut_down)
+        return True
+
+    def reloadConfig(self) -> Any:  # noqa: N802
+        """Read the settings anew and go by them, or say why not
+
+        @return array result  always [[[], [], []]]: the one group stays
+        """
+        self._update("reloadConfig")
+        desk = self.supervisord.desk
+        before = desk.report.reloads
+        desk.give(Orders.to_reload)
+        deadline_s = time.monotonic() + COMMAND_S
+        while desk.report.reloads == before:
+            if time.monotonic() >= deadline_s:
+                raise TimeoutError
+            desk.wait_newer(desk.reports, ASK_S)
+        if desk.report.reload_faults:
+            raise RPCError(Faults.CANT_REREAD, "; ".join(desk.report.reload_faults))
+        return [[[], [], []]]
+
+    def restart(self) -> Any:
+        """Not supported
+
+        @return boolean result  never
+        """
+        raise RPCError(Faults.FAILED, "not supported; its service manager restarts the daemon")
+
+    def clearLog(self) -> Any:  # noqa: N802
+        """Not supported
+
+        @return boolean result  never
+        """
+        raise RPCError(Faults.FAILED, "not supported; rotate the daemon's log instead")
+
+    def readLog(self, offset: int, length: int) -> str:  # noqa: N802
+        """Read length bytes from the main log starting at offset
+
+        @param int offset         offset to start reading from.
+        @param int length         number of bytes to read from the log.
+        @return string result     Bytes of log
+        """
+        self._update("readLog")
+        return _read(self.supervisord.logfile, offset, length)
+
+    readMainLog = readLog  # noqa: N815
+
+    def _readProcessLog(  # noqa: N802
+        self, name: str, offset: int, length: int, channel: str
+    ) -> str:
+        return _read(self._log_of(name, channel), offset, length)
+
+    def _log_of(self, name: str, channel: str) -> str | None:
+        _, process = self._getGroupAndProcess(name)
+        if process is None:
+            raise RPCError(Faults.BAD_NAME, name)
+        path: str | None = getattr(process.config, f"{channel}_logfile", None)
+        return path
+
+
+class System(SystemNamespaceRPCInterface):  # type: ignore[misc]
+    """Supervisor's introspection, which by itself overlooks inherited methods."""
+
+    def _listMethods(self) -> dict[str, str]:  # noqa: N802
+        return {
+            f"{space}.{name}": str(getattr(interface, name).__doc__)
+            for space, interface in self.namespaces.items()
+            for name in dir(interface)
+            if not name.startswith("_") and isinstance(getattr(interface, name), MethodType)
+        }
+
+
+def _read(path: str | None, offset: int, length: int) -> str:
+    """At most `READ_BYTES`, as text that XML can carry."""
+    if path is None or not Path(path).exists():
+        raise RPCError(Faults.NO_FILE, path)
+    offset = max(offset, -READ_BYTES)
+    if offset >= 0 and (length == 0 or length > READ_BYTES):
+        length = READ_BYTES
+    try:
+        data: bytes = readFile(path, offset, length)
+    except ValueError as error:  # its only argument names the fault
+        raise RPCError(getattr(Faults, error.args[0])) from None
+    return UNSHOWABLE.sub("?", data.decode("utf-8", "replace"))
+
+
+class Commands:
+    """Calls by name, as they come in; each in a thread of its own."""
+
+    def __init__(self, desk: Desk, values: Values) -> None:
+        self._desk = desk
+        daemon = Daemon(desk, values)
+        self.main_log = daemon.logfile
+        self._interface = Interface(daemon)
+        spaces = [("supervisor", self._interface)]
+        self._root = RootRPCInterface([*spaces, ("system", System(spaces))])
+
+    def log_of(self, name: str, channel: str) -> str | None:
+        """Where a worker's log is; None where there is none."""
+        try:
+            return self._interface._log_of(name, channel)
+        except RPCError:
+            return None
+
+    def call(self, method: str, params: Sequence[Any]) -> Any:
+        """Do it, to its end. Raises RPCError."""
+        try:
+            if not self._desk.reports and not self._desk.wait_newer(0, OBEY_S):
+                raise TimeoutError  # noqa: TRY301 - as below
+            answer = traverse(self._root, method, params)
+            return self._finish(answer) if isinstance(answer, FunctionType) else answer
+        except TimeoutError:
+            # The client shows a start's failure under this code only.
+            code = Faults.ABNORMAL_TERMINATION if ".start" in method else Faults.FAILED
+            raise RPCError(code, "not in time") from None
+
+    def _finish(self, is_done: Callable[[], Any]) -> Any:
+        """Ask whether it is done with each report, as supervisord does with each turn."""
+        deadline_s = time.monotonic() + COMMAND_S
+        while True:
+            heard = self._desk.reports
+            answer = is_done()
+            if answer is not NOT_DONE_YET:
+                return answer
+            if time.monotonic() >= deadline_s:
+                raise TimeoutError
+            self._desk.wait_newer(heard, ASK_S)

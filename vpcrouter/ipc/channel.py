@@ -1,0 +1,200 @@
+"""A multiprocessing queue for one producer and one consumer that neither side can be stalled by.
+
+Each side closes the end that isn't its own, so the death of the other is seen as end-of-file.
+Both ends are non-blocking: the writer keeps its place in a frame and never waits, the reader
+keeps a buffer, cuts length-prefixed frames and throws a torn tail away. A queue lives as long
+as one generation of a worker and is thrown away with it.
+"""
+
+import contextlib
+import fcntl
+import io
+import multiprocessing
+import os
+import pickle
+import struct
+import zlib
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext, assert_spawning
+from multiprocessing.queues import SimpleQueue
+from typing import Any
+
+from vpcrouter.errors import ChannelError
+from vpcrouter.model.messages import Envelope
+
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+STEP_BYTES = 1024 * 1024
+_HEAD = struct.Struct("!II")
+"""A frame's length and checksum: unpickling what is damaged can ask for all memory there is."""
+
+
+def spawn_context() -> SpawnContext:
+    """The start method of all workers; never `fork`, whose children hold each other's pipes."""
+    return multiprocessing.get_context("spawn")
+
+
+class Channel(SimpleQueue[Envelope]):
+    """The queue itself, made before the process that gets one end of it."""
+
+    _reader: Connection
+    _writer: Connection
+
+    def __init__(self) -> None:
+        # SimpleQueue's own locks die held with a killed process: this one has none.
+        self._reader, self._writer = multiprocessing.Pipe(duplex=False)
+        with contextlib.suppress(OSError):  # the user's pipe quota is used up: a small one does
+            fcntl.fcntl(self._writer.fileno(), fcntl.F_SETPIPE_SZ, STEP_BYTES)
+
+    def __getstate__(self) -> Any:
+        assert_spawning(self)
+        return self._reader, self._writer
+
+    def __setstate__(self, state: Any) -> None:
+        self._reader, self._writer = state
+
+    def producer(self) -> "Producer":
+        """Become the producing side."""
+        self._reader.close()
+        return Producer(self._writer)
+
+    def consumer(self) -> "Consumer":
+        """Become the consuming side."""
+        self._writer.close()
+        return Consumer(self._reader)
+
+
+class Producer:
+    """The writing end. The newest message of each kind (and origin) wins over an unsent one."""
+
+    def __init__(self, writer: Connection) -> None:
+        self._writer = writer
+        os.set_blocking(writer.fileno(), False)
+        self._frame = memoryview(b"")
+        self._waiting: dict[tuple[str, type], Envelope] = {}
+        self.closed = False
+
+    def fileno(self) -> int:
+        return self._writer.fileno()
+
+    @property
+    def has_unsent(self) -> bool:
+        return bool(self._frame or self._waiting) and not self.closed
+
+    def put(self, envelope: Envelope) -> None:
+        """Take `envelope` over and send what the pipe has room for; never waits."""
+        key = envelope.worker, type(envelope.message)
+        self._waiting.pop(key, None)
+        self._waiting[key] = envelope
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what the pipe has room for; `has_unsent` tells whether something is left."""
+        while self.has_unsent:
+            if not self._frame:
+                self._frame = self._next_frame()
+            try:
+                sent = os.write(self._writer.fileno(), self._frame[:STEP_BYTES])
+            except BlockingIOError:
+                return
+            except OSError:  # the reader is gone
+                self.closed = True
+                return
+            self._frame = self._frame[sent:]
+
+    def _next_frame(self) -> memoryview:
+        key = next(iter(self._waiting))
+        envelope = self._waiting.pop(key)
+        body = envelope.pickled or pickle.dumps(envelope, pickle.HIGHEST_PROTOCOL)
+        if len(body) > MAX_FRAME_BYTES:
+            raise ChannelError(f"a {key[1].__name__} of {len(body)} bytes is too large to send")
+        return memoryview(framed(body))
+
+    def close(self) -> None:
+        self.closed = True
+        self._writer.close()
+
+
+def framed(body: bytes) -> bytes:
+    """`body` as it is sent."""
+    return _HEAD.pack(len(body), zlib.crc32(body)) + body
+
+
+class Consumer:
+    """The reading end."""
+
+    def __init__(self, reader: Connection) -> None:
+        self._reader = reader
+        os.set_blocking(reader.fileno(), False)
+        self._buffer = bytearray()
+        self.ended = False
+
+    def fileno(self) -> int:
+        return self._reader.fileno()
+
+    def get_all(self) -> list[Envelope]:
+        """What has arrived, oldest first, after reading at most one step; never waits.
+
+        Sets `ended` at end-of-file. Raises ChannelError for what is no message.
+        """
+        try:
+            piece = os.read(self._reader.fileno(), STEP_BYTES)
+        except BlockingIOError:
+            return []
+        if not piece:
+            self.ended = True
+            self._buffer.clear()  # a torn tail
+            return []
+        self._buffer += piece
+        return self._cut()
+
+    def _cut(self) -> list[Envelope]:
+        found: list[Envelope] = []
+        start = 0
+        while len(self._buffer) - start >= _HEAD.size:
+            length, checksum = _HEAD.unpack_from(self._buffer, start)
+            if length > MAX_FRAME_BYTES:
+                raise ChannelError(f"a frame claims {length} bytes")
+            end = start + _HEAD.size + length
+            if len(self._buffer) < end:
+                break
+            body = bytes(self._buffer[start + _HEAD.size : end])
+            if zlib.crc32(body) != checksum:
+                raise ChannelError("a frame is damaged")
+            found.append(_unpickle(body))
+            start = end
+        del self._buffer[:start]
+        return found
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+OTHER_TYPES = frozenset(
+    {
+        ("builtins", "frozenset"),
+        ("builtins", "set"),
+        ("vpcrouter.config.settings", "Settings"),
+        ("vpcrouter.plugins.registry", "PluginRef"),
+    }
+)
+
+
+class _OurTypesOnly(pickle.Unpickler):
+    """Reads plain values and this package's messages; a plugin's own types stay in its process."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        ours = module in ("vpcrouter.model.messages", "vpcrouter.model.spec") and "." not in name
+        if ours or (module, name) in OTHER_TYPES:
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"{module}.{name} is no message")
+
+
+def _unpickle(body: bytes) -> Envelope:
+    try:
+        envelope = _OurTypesOnly(io.BytesIO(body)).load()
+    except Exception as error:  # unpickling rubbish can raise anything
+        raise ChannelError(f"a frame does not unpickle: {error!r}") from error
+    if not isinstance(envelope, Envelope):
+        raise ChannelError(f"a frame holds a {type(envelope).__name__}")
+    return replace(envelope, pickled=body)

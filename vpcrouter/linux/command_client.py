@@ -1,0 +1,73 @@
+"""A worker's side of its keeper (see `command_server`): orders, and what became of them."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Self
+
+from vpcrouter.errors import PluginError
+from vpcrouter.linux.command_server import MAX_MESSAGE, Ended, Order
+
+CLOSE_S = 3.0
+PASSED = ("PATH", "HOME", "LANG")
+"""All that a command is told of our environment: there are secrets in the rest."""
+
+SERVER = "vpcrouter.linux.command_server"
+
+
+class Commands:
+    """Runs commands without waiting for them; a context manager that leaves none behind.
+
+    Owned by the worker's main thread.
+    """
+
+    def __enter__(self) -> Self:
+        self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._link.setblocking(False)
+        with theirs:
+            self._keeper = subprocess.Popen(  # noqa: S603 - ourselves
+                [sys.executable, "-P", "-m", SERVER, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+        self._keeper_fd = os.pidfd_open(self._keeper.pid)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._link.close()
+        try:
+            self._keeper.wait(CLOSE_S)
+        except subprocess.TimeoutExpired:
+            self._keeper.kill()
+            self._keeper.wait()
+        os.close(self._keeper_fd)
+
+    def filenos(self) -> tuple[int, int]:
+        """Readable when there is something for `ended`."""
+        return self._link.fileno(), self._keeper_fd
+
+    def start(self, order: Order) -> str:
+        """Have a command run; why that is not possible now, or nothing."""
+        try:
+            self._link.send(order.encode())
+        except OSError as error:
+            return error.strerror or str(error)
+        return ""
+
+    def ended(self) -> list[Ended]:
+        """What has ended since the last call. Raises PluginError if the keeper is gone."""
+        found: list[Ended] = []
+        try:
+            while data := self._link.recv(MAX_MESSAGE):
+                found.append(Ended.decode(data))
+        except BlockingIOError:
+            if self._keeper.poll() is None:
+                return found
+        raise PluginError("the keeper of the commands is gone")
+
+
+def environment(source: Mapping[str, str], host: str) -> dict[str, str]:
+    """What a command that checks `host` finds in its environment."""
+    return {name: source[name] for name in PASSED if name in source} | {"VPCROUTER_HOST": host}

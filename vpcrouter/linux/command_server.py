@@ -1,0 +1,338 @@
+"""The keeper of a worker's commands: a small process that runs them and ends all they start.
+
+    worker ── keeper ─┬─ guard ── command ── whatever it starts
+                      └─ guard ── command …
+
+The worker asks for commands over a socket of messages. For each the keeper forks a guard, which
+is a subreaper: whatever the command starts stays below it, daemons too, and is killed with it
+when the command has ended, is out of time, or when worker or keeper is gone. The keeper is a
+program of its own because it is small, has no threads, and can be forked at little cost.
+
+Run as `python -m vpcrouter.linux.command_server FD`, FD being its end of the socket.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+MAX_OUTPUT = 1024
+MAX_MESSAGE = 128 * 1024
+KILL_PAUSE_S = 0.005
+KILL_PAUSE_MAX_S = 0.5
+LATE_SHARE = 0.5
+"""A guard that is late by this share of the time-out was itself not let run."""
+PATIENCE_S = 1.0
+"""What does not die in so long is told of, and waited for on the side."""
+MAX_GUARDS = 1024
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class End(StrEnum):
+    """How a command came to its end."""
+
+    EXIT = "exit"
+    SIGNAL = "signal"
+    TIMEOUT = "timeout"
+    NOT_STARTED = "not started"
+    LOST = "lost"
+    """Nobody can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A command to run. `number` is the worker's own, for the answer."""
+
+    number: int
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    timeout_s: float
+
+    def encode(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Order":
+        found = json.loads(data)
+        return cls(found["number"], tuple(found["argv"]), found["env"], found["timeout_s"])
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of an order. `status` is an exit status or the number of a signal.
+
+    `text` is the last KiB of what the command wrote, or why it was not started.
+    """
+
+    number: int
+    end: End
+    status: int = 0
+    text: str = ""
+
+    def encode(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Ended":
+        found = json.loads(data)
+        return cls(found["number"], End(found["end"]), found["status"], found["text"])
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Keep commands until the worker is gone."""
+    link = socket.socket(fileno=int(arguments[0]))
+    link.set_inheritable(False)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the end comes by the socket
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    Keeper(link).run()
+
+
+class Keeper:
+    """One thread; the only thing that it waits in is `poll`."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._pid = os.getpid()
+        self._guards: dict[int, int] = {}
+        """The number of each guard's order."""
+
+    def run(self) -> None:
+        """Fork a guard for each order until the worker is gone."""
+        wake, wake_writer = os.pipe()
+        for end in (wake, wake_writer):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        poll = select.poll()
+        poll.register(self._link, select.POLLIN)
+        poll.register(wake, select.POLLIN)
+        while True:
+            ready = dict(poll.poll())
+            if wake in ready:
+                os.read(wake, 4096)
+                self._bury()
+            if self._link.fileno() in ready:
+                data = self._receive()
+                if not data:
+                    break
+                self._start(Order.decode(data))
+        deadline_s = time.monotonic() + PATIENCE_S
+        while self._guards and time.monotonic() < deadline_s:
+            time.sleep(KILL_PAUSE_S)  # they see it themselves
+            self._bury()
+        end_descendants(PATIENCE_S)
+
+    def _receive(self) -> bytes:
+        try:
+            return self._link.recv(MAX_MESSAGE)
+        except ConnectionError:
+            return b""
+
+    def _start(self, order: Order) -> None:
+        if len(self._guards) >= MAX_GUARDS:
+            text = f"{MAX_GUARDS} commands of earlier checks do not die"
+            self._tell(Ended(order.number, End.NOT_STARTED, text=text))
+            return
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._tell(Ended(order.number, End.NOT_STARTED, text=str(error.strerror)))
+            return
+        if pid:
+            self._guards[pid] = order.number
+            return
+        with _ending_process():
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            Guard(order, self._link, self._pid).run()
+
+    def _bury(self) -> None:
+        """Reap guards, and kill what those that were killed have left behind."""
+        for pid, status in reaped():
+            number = self._guards.pop(pid, None)
+            if number is not None and status:
+                self._tell(Ended(number, End.LOST, text="its guard was killed"))
+        kill(pid for pid in children() if pid not in self._guards)
+
+    def _tell(self, ended: Ended) -> None:
+        with contextlib.suppress(OSError):  # the worker is gone, as `recv` will say
+            self._link.send(ended.encode())
+
+
+class Guard:
+    """The process above one command."""
+
+    def __init__(self, order: Order, link: socket.socket, keeper_pid: int) -> None:
+        self._order = order
+        self._link = link
+        self._keeper_pid = keeper_pid
+        self._output = b""
+
+    def run(self) -> None:
+        """Run the command, tell how it ended, and leave nothing of it."""
+        _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        keeper = os.pidfd_open(self._keeper_pid)
+        if os.getppid() != self._keeper_pid:
+            return
+        deadline_s = time.monotonic() + self._order.timeout_s
+        output, out = os.pipe()
+        failure, failed = os.pipe()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._tell(Ended(self._order.number, End.NOT_STARTED, text=str(error.strerror)))
+            return
+        if not pid:
+            with _ending_process():
+                execute(self._order, out, failed)
+        os.close(out)
+        os.close(failed)
+        ended = self._ended(pid, os.pidfd_open(pid), output, keeper, deadline_s)
+        reason = b"" if ended.end is not End.EXIT else os.read(failure, MAX_OUTPUT)
+        if reason:
+            ended = Ended(self._order.number, End.NOT_STARTED, text=reason.decode())
+        if ended.end in {End.TIMEOUT, End.LOST}:
+            os.killpg(pid, signal.SIGKILL)
+        is_all_gone = end_descendants(PATIENCE_S)
+        self._tell(ended)
+        if not is_all_gone:
+            end_descendants(float("inf"))
+
+    def _ended(self, pid: int, command: int, output: int, keeper: int, deadline_s: float) -> Ended:
+        """Wait for the command's end, or for a reason to end it."""
+        os.set_blocking(output, False)
+        poll = select.poll()
+        poll.register(self._link, 0)
+        for fd in (command, output, keeper):
+            poll.register(fd, select.POLLIN)
+        while True:
+            left_s = max(0.0, deadline_s - time.monotonic())
+            ready = dict(poll.poll(left_s * 1000 + 1))
+            if output in ready and not self._read(output):
+                poll.unregister(output)
+            if command in ready:
+                self._read(output)
+                return self._exited(os.waitpid(pid, 0)[1])
+            if keeper in ready or self._link.fileno() in ready:
+                return Ended(self._order.number, End.LOST)
+            late_s = time.monotonic() - deadline_s
+            if late_s >= 0:
+                end = End.TIMEOUT if late_s < LATE_SHARE * self._order.timeout_s else End.LOST
+                return Ended(self._order.number, end, text=self._text())
+
+    def _exited(self, wait_status: int) -> Ended:
+        status = os.waitstatus_to_exitcode(wait_status)
+        end = End.EXIT if status >= 0 else End.SIGNAL
+        return Ended(self._order.number, end, abs(status), self._text())
+
+    def _read(self, output: int) -> bool:
+        """Take what the command wrote; False at end-of-file."""
+        try:
+            data = os.read(output, 1 << 16)
+        except BlockingIOError:
+            return True
+        self._output = (self._output + data)[-MAX_OUTPUT:]
+        return bool(data)
+
+    def _text(self) -> str:
+        return self._output.decode(errors="replace").strip()
+
+    def _tell(self, ended: Ended) -> None:
+        with contextlib.suppress(OSError):
+            self._link.send(ended.encode())
+
+
+def execute(order: Order, out: int, failed: int) -> None:
+    """Become the command; why that is not possible is written to `failed`."""
+    try:
+        os.setsid()
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+            with contextlib.suppress(OSError):
+                signal.signal(number, signal.SIG_DFL)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        os.execvpe(order.argv[0], order.argv, order.env)  # noqa: S606 - no shell is wanted
+    except (OSError, ValueError) as error:
+        os.write(failed, (getattr(error, "strerror", None) or str(error)).encode())
+
+
+def end_descendants(patience_s: float) -> bool:
+    """Kill all descendants of this process, which is a subreaper; False if some do not die.
+
+    Killing children alone is enough, as theirs become ours in turn, and is safe: until we reap
+    it, a child's process id is nobody else's.
+    """
+    deadline_s = time.monotonic() + patience_s
+    pause_s = KILL_PAUSE_S
+    while True:
+        kill(children())
+        list(reaped())
+        if not children():
+            return True
+        if time.monotonic() >= deadline_s:
+            return False
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, KILL_PAUSE_MAX_S)
+
+
+def kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(PermissionError):  # a command with a set-uid bit
+            os.kill(pid, signal.SIGKILL)
+
+
+def reaped() -> Iterator[tuple[int, int]]:
+    """Process ids and wait statuses of children that have ended."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            yield pid, status
+
+
+def children() -> list[int]:
+    """The process ids of our children, dead ones included."""
+    try:
+        return [int(word) for word in Path("/proc/thread-self/children").read_text().split()]
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return list(_children_by_search())
+
+
+def _children_by_search() -> Iterator[int]:
+    ours = str(os.getpid())
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if (entry / "stat").read_text().rpartition(")")[2].split()[1] == ours:
+                    yield int(entry.name)
+
+
+@contextlib.contextmanager
+def _ending_process() -> Iterator[None]:
+    """For a forked process: it ends here, whatever happens."""
+    status = 1
+    try:
+        yield
+        status = 0
+    finally:
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,33 @@
+"""Why checks of hosts come to nothing, logged when it changes."""
+
+from collections.abc import Iterable
+
+from vpcrouter.logs import setup as logs
+
+log = logs.get(__name__)
+
+
+class Reasons:
+    """The last reason of each host that has one."""
+
+    def __init__(self, monitor: str) -> None:
+        self._monitor = monitor
+        self._of: dict[str, str] = {}
+
+    def note(self, host: str, reason: str) -> None:
+        """Take note of why `host` did not pass."""
+        is_new = self._of.get(host) != reason
+        self._of[host] = reason
+        (log.warning if is_new else log.debug)(
+            "the check did not pass", monitor=self._monitor, host=host, reason=reason
+        )
+
+    def clear(self, host: str) -> None:
+        """`host` passed."""
+        if self._of.pop(host, None) is not None:
+            log.info("the check passes again", monitor=self._monitor, host=host)
+
+    def keep(self, hosts: Iterable[str]) -> None:
+        """Forget all but these hosts."""
+        for host in self._of.keys() - set(hosts):
+            del self._of[host]

@@ -1,0 +1,110 @@
+"""Logging: one event a line as key=value, to stderr or a file, from every process alike."""
+
+import logging
+import logging.handlers
+import sys
+from collections.abc import MutableMapping
+from functools import partialmethod
+from typing import Any
+
+import structlog
+
+from vpcrouter.logs.redact import redact
+from vpcrouter.logs.worker_log import OwnLog
+
+CONSOLE = "-"
+SUPERVISOR = "supervisor"
+
+
+def set_up(
+    logfile: str,
+    verbose: bool,
+    worker: str,
+    state_dir: str | None = None,
+    package: str = "vpcrouter",
+) -> None:
+    """Send this process's events to `logfile` (`-`: stderr), each marked with `worker`.
+
+    Of foreign code only warnings are told, but of a plugin's own `package` as much as of ours.
+    A file is opened for appending and opened anew once logrotate has moved it away. With
+    `state_dir`, the process keeps a log of its own there, too, for `supervisorctl tail`.
+    """
+
+    def mark(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Any:
+        event["worker"] = worker
+        return event
+
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        mark,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(
+                key_order=["timestamp", "level", "worker", "event"], bool_as_flag=False
+            ),
+            lambda _logger, _method, line: redact(str(line)),
+        ],
+    )
+    handler: logging.Handler = (
+        logging.StreamHandler(sys.stderr)
+        if logfile == CONSOLE
+        else logging.handlers.WatchedFileHandler(logfile)
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    if state_dir is not None:
+        # It is one folder for all: one of them says it when it cannot be written.
+        complain_at = logging.WARNING if worker == SUPERVISOR else logging.DEBUG
+        root.handlers.append(OwnLog(OwnLog.path_of(state_dir, worker), complain_at))
+    for each in root.handlers:
+        each.setFormatter(formatter)
+    root.setLevel(logging.WARNING)
+    for ours in ("vpcrouter", "workers", package):
+        logging.getLogger(ours).setLevel(logging.DEBUG if verbose else logging.INFO)
+    # It misses a file that the unit hides, and needs it only for what nobody does here.
+    logging.getLogger("pyroute2.netlink.rtnl.tcmsg").setLevel(logging.ERROR)
+
+
+def finish() -> None:
+    """Have the last lines written, before the process ends; waits for a moment at most."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, OwnLog):
+            handler.finish()
+
+
+def get(name: str) -> structlog.stdlib.BoundLogger:
+    """The logger of one module: `log = get(__name__)`."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(name)
+    return logger
+
+
+class Later:
+    """A logger whose lines are written by `flush`: what is urgent comes first."""
+
+    def __init__(self, log: structlog.stdlib.BoundLogger) -> None:
+        self._log = log
+        self._lines: list[tuple[int, str, dict[str, Any]]] = []
+
+    def log(self, level: int, event: str, **facts: Any) -> None:
+        self._lines.append((level, event, facts))
+
+    info = partialmethod(log, logging.INFO)
+    warning = partialmethod(log, logging.WARNING)
+    error = partialmethod(log, logging.ERROR)
+
+    def flush(self) -> None:
+        """Write all of them, in their order."""
+        lines, self._lines = self._lines, []
+        for level, event, facts in lines:
+            self._log.log(level, event, **facts)

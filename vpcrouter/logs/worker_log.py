@@ -1,0 +1,98 @@
+"""The log that each process keeps of its own lines: small, and never in anybody's way."""
+
+import contextlib
+import logging
+import os
+import queue
+import signal
+import threading
+from io import FileIO
+from pathlib import Path
+
+from vpcrouter.linux import privileges
+
+FOLDER = "log"
+MAX_BYTES = 1024 * 1024
+MAX_WAITING_LINES = 1000
+FINISH_S = 0.5
+
+
+class OwnLog(logging.Handler):
+    """Appends lines to a file of at most `MAX_BYTES` and keeps one older file beside it.
+
+    A thread of its own writes, so that a full, slow or hanging disk costs lines and nothing
+    else. Lines are ASCII: whoever reads from the middle never cuts a character.
+    """
+
+    def __init__(self, path: Path, complain_at: int = logging.WARNING) -> None:
+        """`complain_at` is the level at which a loss of lines is said, once."""
+        super().__init__()
+        self._complain_at = complain_at
+        self._path = path
+        self._file: FileIO | None = None
+        self._has_complained = False
+        self._lines: queue.Queue[str] = queue.Queue(MAX_WAITING_LINES)
+        threading.Thread(target=self._keep, name="own log", daemon=True).start()
+
+    @staticmethod
+    def path_of(state_dir: str, worker: str) -> Path:
+        """Where `worker` keeps its log."""
+        return Path(state_dir) / FOLDER / f"{worker}.log"
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.put_nowait(self.format(record))
+        except queue.Full:
+            return
+        except Exception:  # as every handler does with a record that can't be formatted
+            self.handleError(record)
+
+    def finish(self) -> None:
+        """Wait until all lines are written, for a moment."""
+        with self._lines.all_tasks_done:
+            self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, FINISH_S)
+
+    def _keep(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # the main thread's
+        with contextlib.suppress(OSError):  # the main thread says it, where it is forbidden
+            privileges.give_up()
+        try:
+            self._file = self._open()
+        except OSError as error:
+            self._complain(error)
+        while True:
+            line = self._lines.get()
+            try:
+                self._write(line.encode("ascii", "backslashreplace") + b"\n")
+            except OSError as error:
+                self._complain(error)
+            finally:
+                self._lines.task_done()
+
+    def _write(self, line: bytes) -> None:
+        if self._file is not None:
+            status = os.fstat(self._file.fileno())
+            if status.st_size + len(line) > MAX_BYTES:
+                self._file.close()
+                self._file = None
+                self._path.replace(self._path.with_suffix(".log.1"))
+            elif not status.st_nlink:  # somebody has deleted it
+                self._file.close()
+                self._file = None
+        if self._file is None:
+            self._file = self._open()
+        self._file.write(line)
+
+    def _open(self) -> FileIO:
+        folder = self._path.parent
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return self._path.open("ab", buffering=0)
+
+    def _complain(self, error: OSError) -> None:
+        """Say once that lines are lost, on the other logs."""
+        if self._has_complained:
+            return
+        self._has_complained = True
+        said = "%s cannot be written: %s; supervisorctl's tail shows less"
+        logging.getLogger(__name__).log(self._complain_at, said, self._path, error.strerror)

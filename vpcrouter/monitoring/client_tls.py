@@ -1,0 +1,104 @@
+"""The TLS settings of a client: whom it trusts, what it shows."""
+
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vpcrouter.logs import setup as logs
+
+LOOK_S = 60.0
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Paths of PEM files, and whether servers' certificates are verified.
+
+    Without `ca` the system's authorities are trusted; without `key` it is in the file `cert`.
+    """
+
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    verify: bool = True
+
+    def load(self) -> ssl.SSLContext:
+        """Raises ValueError with a sentence."""
+        context = self._of_authorities()
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.cert is not None:
+            _check_readable(self.cert)
+            _check_readable(self.key or self.cert)
+            try:
+                # A key under a password is refused; OpenSSL would ask for it on the terminal.
+                context.load_cert_chain(self.cert, self.key, password="")
+            except (ssl.SSLError, ValueError):
+                where = self.cert if self.key is None else f"{self.cert} and {self.key}"
+                raise ValueError(f"{where}: no certificate and a key to it, open") from None
+        return context
+
+    def _of_authorities(self) -> ssl.SSLContext:
+        if self.ca is None:
+            return ssl.create_default_context()
+        _check_readable(self.ca)
+        try:
+            return ssl.create_default_context(cafile=self.ca)
+        except ssl.SSLError:
+            raise ValueError(f"{self.ca}: no certificates in PEM format") from None
+
+    def stamps(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """What changes when the files do."""
+        return tuple(_stamp(path) for path in (self.ca, self.cert, self.key) if path is not None)
+
+
+class ClientTls:
+    """The context of some files, made anew when they have changed: certificates are renewed."""
+
+    def __init__(
+        self, files: TlsFiles | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._files = files or TlsFiles()
+        self._clock = clock
+        self._context: ssl.SSLContext | None = None
+        self._stamps = self._files.stamps()
+        self._looked_s = clock()
+
+    def context(self) -> ssl.SSLContext:
+        """Raises ValueError with a sentence when the files were never good."""
+        if self._context is None:
+            self._context = self._files.load()
+        elif self._clock() - self._looked_s >= LOOK_S:
+            self._looked_s = self._clock()
+            if (stamps := self._files.stamps()) != self._stamps:
+                self._stamps = stamps
+                self._renew()
+        return self._context
+
+    def _renew(self) -> None:
+        try:
+            self._context = self._files.load()
+        except ValueError as error:
+            log.error("the TLS files have changed and are no good; the old ones count", why=error)
+        else:
+            log.info("the TLS files have changed; the new ones count")
+
+
+def _check_readable(path: str) -> None:
+    try:
+        with Path(path).open("rb"):
+            return
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

@@ -1,0 +1,111 @@
+"""The options that every probing monitor has, and the times that follow from them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vpcrouter.health.detection import detection_sentence, worst_case_detection_s
+from vpcrouter.health.isolation import Brake
+from vpcrouter.health.judge import HealthPolicy
+from vpcrouter.options.kinds import Option, seconds, whole
+
+if TYPE_CHECKING:
+    from vpcrouter.options.values import Values
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How often, how long and how many times. All times in seconds."""
+
+    interval_s: float
+    timeout_s: float
+    fastinter_s: float
+    fall: int = 3
+    rise: int = 2
+    hold_s: float = 20.0
+    isolation_share: float = 1.0
+
+    @classmethod
+    def of(cls, values: "Values", prefix: str) -> "Timing":
+        """The times that the options of `prefix` stand for, defaults worked out."""
+        interval_s = values[f"{prefix}_interval"]
+        timeout_s = values[f"{prefix}_timeout"]
+        fastinter_s = values[f"{prefix}_fastinter"]
+        return cls(
+            interval_s,
+            min(0.4, 0.8 * interval_s) if timeout_s is None else timeout_s,
+            max(0.05, interval_s / 10) if fastinter_s is None else fastinter_s,
+            values[f"{prefix}_fall"],
+            values[f"{prefix}_rise"],
+            values["hold_s"],
+            values["isolation_share"],
+        )
+
+    @property
+    def brake(self) -> Brake:
+        """A witness is asked in half the time in which a host in doubt can fail."""
+        return Brake(
+            self.isolation_share,
+            self.worst_case_s,
+            self.interval_s + self.timeout_s,
+            self.fastinter_s / 2,
+        )
+
+    @property
+    def worst_case_s(self) -> float:
+        """The longest time that it takes to call a silent host failed."""
+        return worst_case_detection_s(self.interval_s, self.timeout_s, self.fall, self.fastinter_s)
+
+    @property
+    def policy(self) -> HealthPolicy:
+        return HealthPolicy(self.fall, self.rise, self.hold_s)
+
+    def describe(self) -> str:
+        return detection_sentence(self.interval_s, self.timeout_s, self.fall, self.fastinter_s)
+
+
+def probe_options(prefix: str) -> tuple[Option, ...]:
+    """The options of one monitor, named `prefix`_interval and so on."""
+    return (
+        Option(f"{prefix}_interval", seconds(0.05), 2.0, "how often each host is probed"),
+        Option(
+            f"{prefix}_timeout",
+            seconds(0.01),
+            None,
+            "how long a probe waits for its answer",
+            default_text="0.4 s, or 0.8 of a shorter interval",
+            example="0.4",
+        ),
+        Option(f"{prefix}_fall", whole(1, 100), 3, "so many misses in a row make a host failed"),
+        Option(
+            f"{prefix}_rise",
+            whole(1, 100),
+            2,
+            "so many answers in a row, and no miss for 10 intervals, make a failed host healthy",
+        ),
+        Option(
+            f"{prefix}_fastinter",
+            seconds(0.01),
+            None,
+            "how often a host is probed that has begun to change its state",
+            default_text="a tenth of the interval, at least 0.05 s",
+            example="0.2",
+        ),
+    )
+
+
+def check_probe_options(prefix: str, values: "Values") -> Iterator[str]:
+    """A sentence for each relation between the options of `prefix` that does not hold."""
+    interval_s = values[f"{prefix}_interval"]
+    timeout_s = values[f"{prefix}_timeout"]
+    fastinter_s = values[f"{prefix}_fastinter"]
+    if timeout_s is not None and timeout_s >= interval_s:
+        yield (
+            f"{prefix}_timeout ({timeout_s:g} s) must be less than "
+            f"{prefix}_interval ({interval_s:g} s)"
+        )
+    if fastinter_s is not None and fastinter_s > interval_s:
+        yield (
+            f"{prefix}_fastinter ({fastinter_s:g} s) must not be more than "
+            f"{prefix}_interval ({interval_s:g} s)"
+        )

@@ -1,0 +1,95 @@
+"""How quickly EC2 lets changes be made. Pure: time is an argument, in monotonic seconds.
+
+EC2 has a token bucket for each account, region and mutating action: 50 tokens, and 5 more a
+second (API throttling, EC2 developer guide); AWS grants larger ones, and all that an account
+runs drinks from the same. So nobody but EC2 knows what is in it. As long as EC2 refuses nothing,
+routes that traffic is lost on are changed as fast as it answers. Once it does, the bucket is
+known to be empty, and calls are made as it fills, a little faster with time, until the next
+refusal. Housekeeping never takes the upper half, which is for the next host that fails.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vpcrouter.routing.plan import Action, Change, Urgency
+
+URGENT = frozenset({Urgency.FAILED, Urgency.MISSING})
+RESERVE = 0.5
+"""The share of a full bucket that housekeeping leaves."""
+GROWTH = 0.04
+"""While nothing is refused, the rate of a bucket known to have been empty grows by this share of
+the believed one each second: with 5/s that costs one refusal in some 20 calls."""
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """What is believed of one action's bucket at `at_s`."""
+
+    tokens: float
+    rate: float
+    at_s: float
+    is_throttled: bool = False
+    """It was found empty, and cannot have filled since."""
+
+
+class Pace:
+    """When the next call of each action may be made; the believed buckets are full at first."""
+
+    def __init__(self, burst: int, rate: int) -> None:
+        """`burst` tokens at most, `rate` more each second."""
+        self.rate = rate
+        self._burst = burst
+        self._buckets: dict[Action, _Bucket] = {}
+
+    @property
+    def is_throttled(self) -> bool:
+        return any(bucket.is_throttled for bucket in self._buckets.values())
+
+    def may_start(self, change: Change, now_s: float) -> bool:
+        bucket = self._bucket(change.action, now_s)
+        is_urgent = change.urgency in URGENT
+        return (is_urgent and not bucket.is_throttled) or bucket.tokens >= self._needed(is_urgent)
+
+    def started(self, change: Change, now_s: float) -> None:
+        bucket = self._bucket(change.action, now_s)
+        bucket.tokens = max(0.0, bucket.tokens - 1)
+
+    def refused(self, change: Change, now_s: float) -> None:
+        """EC2 throttles: the bucket is empty, whoever emptied it."""
+        self._buckets[change.action] = _Bucket(0.0, self.rate, now_s, is_throttled=True)
+
+    def next_s(self, changes: Iterable[Change], now_s: float) -> float | None:
+        """When the first of `changes`, which all have to wait, may be started."""
+        kinds = {(change.action, change.urgency in URGENT) for change in changes}
+        return min((self._due_s(*kind, now_s) for kind in kinds), default=None)
+
+    def expected_s(self, changes: Iterable[Change], now_s: float) -> float:
+        """How long it takes to start them all if the buckets are as believed."""
+        counts = Counter(change.action for change in changes)
+        return max(
+            (
+                max(0.0, count - self._bucket(action, now_s).tokens) / self.rate
+                for action, count in counts.items()
+            ),
+            default=0.0,
+        )
+
+    def _needed(self, is_urgent: bool) -> float:
+        return 1.0 if is_urgent else 1.0 + RESERVE * self._burst
+
+    def _due_s(self, action: Action, is_urgent: bool, now_s: float) -> float:
+        bucket = self._bucket(action, now_s)
+        return now_s + max(0.0, self._needed(is_urgent) - bucket.tokens) / bucket.rate
+
+    def _bucket(self, action: Action, now_s: float) -> _Bucket:
+        """The action's bucket, filled up to now."""
+        bucket = self._buckets.setdefault(action, _Bucket(self._burst, self.rate, now_s))
+        passed_s = max(0.0, now_s - bucket.at_s)
+        bucket.at_s = now_s
+        bucket.tokens += passed_s * bucket.rate
+        if bucket.is_throttled:
+            bucket.rate += passed_s * GROWTH * self.rate
+        if bucket.tokens >= self._burst:
+            bucket.tokens, bucket.rate, bucket.is_throttled = self._burst, self.rate, False
+        return bucket

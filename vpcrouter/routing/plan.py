@@ -1,0 +1,322 @@
+"""The ordered changes that bring a view to the route spec. Pure; the same input, the same plan."""
+
+import enum
+import ipaddress
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+from vpcrouter.model.host_state import Health, State
+from vpcrouter.model.spec import RouteSpec
+from vpcrouter.model.view import Interface, Route, RouteKey, RouteTable, View
+
+DEFAULT_ROUTE = "0.0.0.0/0"
+
+Choose = Callable[[str, Sequence[str]], str]
+"""Picks one of the sorted hosts that are equally good for a CIDR."""
+
+
+class Action(enum.StrEnum):
+    """What a change does to its route."""
+
+    CREATE = "create"
+    REPLACE = "replace"
+    DELETE = "delete"
+
+
+class Urgency(enum.IntEnum):
+    """The order in which changes are made."""
+
+    FAILED = 0
+    MISSING = 1
+    HOUSEKEEPING = 2
+    UNWANTED = 3
+
+
+class Change(NamedTuple):
+    """One call to EC2. `interface` is the new target, None for a delete; `was` the old one.
+
+    A tuple, as a plan may have many thousands.
+    """
+
+    urgency: Urgency
+    table: str
+    cidr: str
+    action: Action
+    interface: str | None
+    host: str | None
+    was: str | None
+    was_host: str | None = None
+
+    @property
+    def key(self) -> RouteKey:
+        return RouteKey(self.table, self.cidr)
+
+    def route(self) -> Route | None:
+        """The route as it is once the change is made."""
+        return None if self.interface is None else Route(self.cidr, self.interface)
+
+    def __str__(self) -> str:
+        if self.action is Action.DELETE:
+            return f"delete {self.cidr} in {self.table} (to {self.was})"
+        was = f" from {self.was_host or self.was}" if self.was else ""
+        return f"{self.action} {self.cidr} in {self.table}{was} to {self.host} ({self.interface})"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """Something that keeps a route from being as the spec wants it."""
+
+    cidr: str
+    text: str
+    is_wait: bool = False
+    """Only the health of a host has yet to be learned."""
+
+    def __str__(self) -> str:
+        return f"{self.cidr}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the plan may do beyond the spec."""
+
+    ignore_routes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Changes in the order to make them, and what no change can mend."""
+
+    changes: tuple[Change, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    def sentence(self) -> str:
+        """What was decided, in one sentence."""
+        counts = Counter(change.urgency for change in self.changes)
+        names = {
+            Urgency.FAILED: "moved off failed targets",
+            Urgency.MISSING: "created",
+            Urgency.HOUSEKEEPING: "put right",
+            Urgency.UNWANTED: "deleted",
+        }
+        said = [
+            f"{count_of(counts[urgency], 'route')} {name}"
+            for urgency, name in names.items()
+            if counts[urgency]
+        ]
+        decided = ", ".join(said) or "nothing to do"
+        return decided + (f"; {count_of(len(self.problems), 'problem')}" if self.problems else "")
+
+
+def plan(spec: RouteSpec, health: Health, view: View, policy: Policy, choose: Choose) -> Plan:
+    """Keep what is right, replace what is wrong, create what is missing, delete what is unwanted.
+
+    `choose` is asked only where no table has a good target already.
+    """
+    return joined(
+        {cidr: plan_of(cidr, spec, health, view, policy, choose) for cidr in cidrs_of(spec, view)}
+    )
+
+
+def cidrs_of(spec: RouteSpec, view: View) -> set[str]:
+    """Every CIDR that the spec or a route table has."""
+    return set(spec.routes).union(*(table.routes for table in view.tables))
+
+
+def plan_of(
+    cidr: str, spec: RouteSpec, health: Health, view: View, policy: Policy, choose: Choose
+) -> Plan:
+    """The part of the plan that is about one CIDR, which depends on no other."""
+    hosts = spec.routes.get(cidr)
+    if hosts is None:
+        return Plan(tuple(_unwanted(cidr, view, policy)))
+    entry = _Entry(cidr, hosts, health, view)
+    choice = entry.choose(choose)
+    resort = entry.resort(choose) if choice is None else None
+    outcomes = [
+        entry.settle(table, route, choice, resort)
+        for table, route in zip(view.tables, entry.routes, strict=True)
+    ]
+    problems = {outcome for outcome in outcomes if isinstance(outcome, Problem)}
+    problems.update(entry.remarks())
+    return Plan(
+        tuple(outcome for outcome in outcomes if isinstance(outcome, Change)),
+        tuple(sorted(problems)),
+    )
+
+
+def joined(parts: Mapping[str, Plan]) -> Plan:
+    """The plan of all CIDRs from the parts about each."""
+    in_order = [parts[cidr] for cidr in sorted(parts)]
+    groups: dict[tuple[Urgency, str], list[Change]] = {}
+    for part in in_order:
+        for change in part.changes:
+            groups.setdefault((change.urgency, change.table), []).append(change)
+    changes = (change for key in sorted(groups) for change in groups[key])
+    problems = (problem for part in in_order for problem in part.problems)
+    return Plan(tuple(changes), tuple(problems))
+
+
+class _Entry:
+    """One CIDR of the spec, with its hosts found in the view."""
+
+    def __init__(self, cidr: str, hosts: tuple[str, ...], health: Health, view: View) -> None:
+        self.cidr = cidr
+        self.hosts = hosts
+        self.view = view
+        self.state = {host: health.state(host) for host in hosts}
+        self.presumed = health.presumed
+        self.damped = health.damped
+        self.interface: dict[str, Interface] = {
+            host: view.interface_of[host] for host in hosts if host in view.interface_of
+        }
+        self.hosts_on: dict[str, list[str]] = {}
+        for host, interface in self.interface.items():
+            self.hosts_on.setdefault(interface.id, []).append(host)
+        self.routes = [table.routes.get(cidr) for table in view.tables]
+
+    def choose(self, choose: Choose) -> str | None:
+        """The host for all tables: a good one in use, else any good one, else None."""
+        return self._pick(self._best_candidates(), choose)
+
+    def resort(self, choose: Choose) -> str | None:
+        """The host for routes on failed ones where none is known to be good."""
+        found = {host for host in self.interface if host in self.presumed}
+        return self._pick(found - self.damped or found, choose)
+
+    def _pick(self, candidates: set[str], choose: Choose) -> str | None:
+        if not candidates:
+            return None
+        tables = Counter(route.interface for route in self.routes if route is not None)
+        in_use = {host: count for host in candidates if (count := tables[self.interface[host].id])}
+        if in_use:
+            return min(in_use, key=lambda host: (-in_use[host], host))
+        return choose(self.cidr, sorted(candidates))
+
+    def _best_candidates(self) -> set[str]:
+        good = {
+            wanted: {host for host in self.interface if self.state[host] is wanted}
+            for wanted in (State.HEALTHY, State.QUESTIONABLE)
+        }
+        damped_last = [found - self.damped for found in good.values()] + [*good.values()]
+        return next((found for found in damped_last if found), set())
+
+    def settle(
+        self, table: RouteTable, route: Route | None, choice: str | None, resort: str | None
+    ) -> Change | Problem | None:
+        """What to do about this CIDR in one table, which has this `route` for it."""
+        if route is None:
+            return self._missing(table, choice)
+        if not self.view.is_ours(route):
+            text = f"{table.id} has a route to {route.target}, which is not ours to change"
+            return Problem(self.cidr, text)
+        if choice is not None and self.interface[choice].id == route.interface:
+            return None
+        current = self._current(route)
+        failed = current is not None and self.state[current] is State.FAILED
+        if choice is None and failed:
+            choice = resort
+        if choice is None:
+            return self._stay(current)
+        is_unknown = current is not None and self.state[current] is State.UNKNOWN
+        if is_unknown or self.interface[choice].id == route.interface:
+            return None
+        dead = failed or not route.is_active or route.interface not in self.view.interfaces
+        urgency = Urgency.FAILED if dead else Urgency.HOUSEKEEPING
+        return self._change(urgency, Action.REPLACE, table, choice, route, current)
+
+    def _missing(self, table: RouteTable, choice: str | None) -> Change | Problem:
+        if choice is None:
+            return self._nobody("no route")
+        return self._change(Urgency.MISSING, Action.CREATE, table, choice, None, None)
+
+    def _stay(self, current: str | None) -> Problem | None:
+        """Nobody is fit to take the route over."""
+        if current is not None and self.state[current] is not State.FAILED:
+            return None
+        return self._nobody("the route stays as it is")
+
+    def _nobody(self, consequence: str) -> Problem:
+        states = {self.state[host] for host in self.interface}
+        if State.UNKNOWN in states:
+            text = f"{consequence} until the health of its hosts is known"
+            return Problem(self.cidr, text, is_wait=True)
+        why = "all its hosts have failed" if states else "none of its hosts is in the VPC"
+        return Problem(self.cidr, f"{why}; {consequence}")
+
+    def _current(self, route: Route) -> str | None:
+        """The spec's host that the route points at; the best one where several share it."""
+        order = (State.HEALTHY, State.QUESTIONABLE, State.UNKNOWN, State.FAILED)
+        hosts = self.hosts_on.get(route.interface or "", ())
+        return min(hosts, key=lambda host: (order.index(self.state[host]), host), default=None)
+
+    def _change(
+        self,
+        urgency: Urgency,
+        action: Action,
+        table: RouteTable,
+        choice: str,
+        route: Route | None,
+        current: str | None,
+    ) -> Change:
+        return Change(
+            urgency,
+            table.id,
+            self.cidr,
+            action,
+            self.interface[choice].id,
+            choice,
+            route.target if route else None,
+            current or (self._address(route) if route else None),
+        )
+
+    def _address(self, route: Route) -> str | None:
+        """The primary address of a target that is none of the spec's hosts."""
+        interface = self.view.interfaces.get(route.interface or "")
+        return interface.addresses[0] if interface and interface.addresses else None
+
+    def remarks(self) -> Iterator[Problem]:
+        for host in self.hosts:
+            interface = self.interface.get(host)
+            if interface is None:
+                text = f"host {host} is on no instance's interface in {self.view.vpc}"
+                yield Problem(self.cidr, text)
+            elif interface.source_dest_check:
+                yield Problem(
+                    self.cidr,
+                    f"host {host}: the source/destination check of {interface.id} is on, "
+                    "so it drops what is routed to it; switch it off",
+                )
+
+
+def _unwanted(cidr: str, view: View, policy: Policy) -> Iterator[Change]:
+    if is_ignored(cidr, policy.ignore_routes):
+        return
+    for table in view.tables:
+        route = table.routes.get(cidr)
+        if route is None or not view.is_ours(route):
+            continue
+        if route.is_active and route.interface not in view.interfaces:
+            continue  # a target we know nothing of
+        yield Change(Urgency.UNWANTED, table.id, cidr, Action.DELETE, None, None, route.target)
+
+
+@lru_cache(maxsize=65_536)
+def is_ignored(cidr: str, ignore_routes: tuple[str, ...]) -> bool:
+    """Whether `cidr` lies inside one of `ignore_routes`; the default route holds only itself."""
+    if cidr in ignore_routes:
+        return True
+    network = ipaddress.ip_network(cidr, strict=False)
+    around = (ipaddress.ip_network(other) for other in ignore_routes if other != DEFAULT_ROUTE)
+    return any(
+        isinstance(network, ipaddress.IPv4Network)
+        and isinstance(other, ipaddress.IPv4Network)
+        and network.subnet_of(other)
+        for other in around
+    )
+
+
+def count_of(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"

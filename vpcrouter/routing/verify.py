@@ -1,0 +1,68 @@
+"""Reading back what was changed, in the face of reads that are older than the write.
+
+EC2 is eventually consistent: for seconds a describe can show the old route, and a stale
+answer can follow a fresh one. So the old value, seen soon after a change was accepted, is
+taken for a stale read; any other value for somebody else's change.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from vpcrouter.model.view import RouteKey, View
+from vpcrouter.routing.plan import Change
+
+SETTLE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """A change that EC2 accepted at `accepted_s`, and when it was seen (both monotonic)."""
+
+    change: Change
+    accepted_s: float
+    seen_s: float | None = None
+
+
+class Expectations:
+    """The accepted changes of the last `SETTLE_S` seconds."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[RouteKey, Expectation] = {}
+
+    def accept(self, change: Change, now_s: float) -> None:
+        self._by_key[change.key] = Expectation(change, now_s)
+
+    def correct(self, view: View, now_s: float) -> tuple[View, tuple[Expectation, ...]]:
+        """`view` less its stale reads, and the changes that it shows for the first time."""
+        self._forget_old(now_s)
+        routes = {table.id: table.routes for table in view.tables}
+        overlay = []
+        seen = []
+        for key, expected in self._by_key.items():
+            route = routes.get(key.table, {}).get(key.cidr)
+            shown = route.target if route else None
+            if shown == expected.change.interface:
+                if expected.seen_s is None:
+                    seen.append(replace(expected, seen_s=now_s))
+            elif shown == expected.change.was and key.table in routes:
+                overlay.append((key, expected.change.route()))
+        for each in seen:
+            self._by_key[each.change.key] = each
+        return view.with_routes(overlay), tuple(seen)
+
+    def unseen(self) -> bool:
+        """Whether an accepted change has not been read back yet."""
+        return any(expected.seen_s is None for expected in self._by_key.values())
+
+    def _forget_old(self, now_s: float) -> None:
+        self._by_key = {
+            key: expected
+            for key, expected in self._by_key.items()
+            if now_s - expected.accepted_s < SETTLE_S
+        }
+
+
+def changed(view: View, changes: Iterable[Change]) -> View:
+    """`view` as it is once `changes` are made."""
+    routes: Mapping[RouteKey, Change] = {change.key: change for change in changes}
+    return view.with_routes((key, change.route()) for key, change in routes.items())

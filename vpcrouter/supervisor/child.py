@@ -1,0 +1,183 @@
+"""One worker of the supervisor: its process, its two channels, its lifecycle."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from multiprocessing import util
+from multiprocessing.context import SpawnProcess
+from multiprocessing.popen_spawn_posix import Popen
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from vpcrouter.errors import ChannelError
+from vpcrouter.ipc.channel import Channel, Consumer, Producer
+from vpcrouter.model.messages import Envelope, WorkerStatus
+from vpcrouter.plugins.registry import PluginRef
+from vpcrouter.supervisor.lifecycle import Lifecycle, LifePolicy, State
+from vpcrouter.supervisor.worker import Start, main
+
+LAST_WORDS_READS = 8
+
+
+class _OwnGroup(Popen):
+    """Spawns the process as the leader of a process group."""
+
+    def _launch(self, process_obj: BaseProcess) -> None:
+        usual, util.spawnv_passfds = util.spawnv_passfds, _spawn_in_own_group
+        try:
+            super()._launch(process_obj)  # type: ignore[misc]  # private
+        finally:
+            util.spawnv_passfds = usual
+
+
+def _spawn_in_own_group(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
+    process = subprocess.Popen(args, executable=path, pass_fds=passfds, process_group=0)  # noqa: S603 - our own interpreter
+    process.returncode = 0  # multiprocessing waits for it, so this object must not
+    return process.pid
+
+
+class WorkerProcess(SpawnProcess):
+    """A spawned process that cannot outlive its parent, not even stopped while it starts.
+
+    It asks to be killed with its parent as soon as it runs code of ours. Until then it is the
+    parent's death that orphans its process group, and what is stopped in such a group is sent
+    SIGHUP and SIGCONT (setpgid(2)).
+    """
+
+    @staticmethod
+    def _Popen(process_obj: BaseProcess) -> Popen:  # noqa: N802 - its name there
+        return _OwnGroup(process_obj)
+
+
+class Child:
+    """Owned by the supervisor's loop; no method waits."""
+
+    def __init__(
+        self,
+        name: str,
+        role: str,
+        ref: PluginRef,
+        policy: LifePolicy,
+        listener: socket.socket | None = None,
+    ) -> None:
+        self.name = name
+        self.role = role
+        self.life = Lifecycle(policy, random.Random())  # noqa: S311 - jitter
+        self.info: Mapping[str, Any] = {}
+        self.started_at = self.ended_at = 0.0
+        self.process: BaseProcess | None = None
+        self.outgoing: Producer | None = None
+        self.incoming: Consumer | None = None
+        self.ref = ref
+        self._listener = listener
+
+    def spawn(self, values: Mapping[str, Any], now_s: float) -> None:
+        """Start a new generation with channels of its own. Raises OSError."""
+        inbox, outbox = Channel(), Channel()
+        self.life.started(now_s)
+        self.started_at = time.time()
+        start = Start(
+            self.name,
+            self.life.generation,
+            self.ref,
+            values,
+            inbox,
+            outbox,
+            self._listener,
+            os.getpid(),
+        )
+        process = WorkerProcess(target=main, args=(start,), name=self.name)
+        process.start()
+        self.process = process
+        self.outgoing = inbox.producer()
+        self.incoming = outbox.consumer()
+
+    @property
+    def pid(self) -> int | None:
+        return self.process.pid if self.process else None
+
+    def send_signal(self, number: int) -> None:
+        """Signal the process; it is ours and unreaped, so the id can't be another's."""
+        if self.process is not None and self.process.pid and self.process.exitcode is None:
+            os.kill(self.process.pid, number)
+
+    def is_held(self) -> bool:
+        """Whether its process is stopped while it starts (SIGSTOP)."""
+        if self.process is None or not self.process.pid or self.life.state != State.STARTING:
+            return False
+        how = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+        try:
+            return os.waitid(os.P_PID, self.process.pid, how) is not None
+        except ChildProcessError:  # multiprocessing has waited for it
+            return False
+
+    def stop(self, now_s: float) -> None:
+        """Have it end, or not be started; SIGKILL follows where that does not help."""
+        self.life.stop(now_s)
+        self.send_signal(signal.SIGTERM)
+
+    def receive(self) -> list[Envelope]:
+        """Messages of this generation. Raises ChannelError for rubbish or a closed channel."""
+        if self.incoming is None:
+            return []
+        envelopes = [
+            envelope
+            for envelope in self.incoming.get_all()
+            if (envelope.worker, envelope.generation) == (self.name, self.life.generation)
+        ]
+        if self.incoming.ended:
+            raise ChannelError("it closed its channel")
+        return envelopes
+
+    def last_words(self) -> list[Envelope]:
+        """What a dead process had still sent."""
+        envelopes: list[Envelope] = []
+        try:
+            for _ in range(LAST_WORDS_READS):
+                envelopes += self.receive()
+        except ChannelError:
+            pass
+        return envelopes
+
+    def bury(self, now_s: float) -> bool:
+        """Take leave of a process that has ended; False when it is still there."""
+        if self.process is None:
+            return False
+        self.process.join(timeout=0)
+        status = self.process.exitcode
+        if status is None:
+            return False
+        self.process.close()
+        self.process = None
+        for end in (self.outgoing, self.incoming):
+            if end is not None:
+                end.close()
+        self.outgoing = self.incoming = None
+        self.ended_at = time.time()
+        self.life.exited(now_s, status)
+        return True
+
+    def status(self) -> WorkerStatus:
+        return WorkerStatus(
+            self.name,
+            self.role,
+            state_name(self.life.state),
+            self.pid,
+            self.life.generation,
+            self.started_at,
+            self.info,
+            self.life.last_exit,
+            self.life.exit_status,
+            self.ended_at,
+            self.life.spawn_error,
+        )
+
+
+def state_name(state: int) -> str:
+    """Supervisor's name of one of its process states."""
+    names = {value: name for name, value in vars(State).items() if name.isupper()}
+    return str(names[state])

@@ -1,0 +1,112 @@
+"""Telling systemd how the daemon stands (sd_notify(3)); without systemd, nothing happens."""
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+
+from vpcrouter.supervisor.lifecycle import LifePolicy
+
+PATIENCE_S = 45.0
+"""How long a start may go on without a sign of life, where the unit has no watchdog."""
+MAX_STATUS_BYTES = 1024
+"""systemd drops a datagram of more than a page."""
+
+
+def notify(*assignments: str) -> bool:
+    """Send `READY=1`, `STATUS=…` and the like, each on one line; never waits, never fails.
+
+    False when systemd did not take it.
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return True
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    lines = "\n".join(" ".join(each.splitlines()) for each in assignments)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
+            sender.sendto(lines.encode(errors="replace"), address)
+    except OSError:
+        return False
+    return True
+
+
+def status(text: str) -> str:
+    """The assignment of what `systemctl status` shows."""
+    start = text.encode(errors="replace")[:MAX_STATUS_BYTES]
+    return "STATUS=" + start.decode(errors="ignore")
+
+
+def ready() -> None:
+    """The first cycle, or a reload, is done."""
+    notify("READY=1", f"MAINPID={os.getpid()}")
+
+
+def reloading() -> None:
+    """A reload has begun; `ready` ends it."""
+    notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+
+def stopping() -> None:
+    """The daemon ends, of itself or as told."""
+    notify("STOPPING=1", status("stopping"))
+
+
+def watchdog_s(environ: Mapping[str, str], pid: int) -> float | None:
+    """How long systemd waits for a ping of this process; None without a watchdog for it."""
+    usec = environ.get("WATCHDOG_USEC", "")
+    if not usec.isdecimal() or int(usec) == 0:
+        return None
+    if environ.get("WATCHDOG_PID", str(pid)) != str(pid):
+        return None
+    return int(usec) / 1e6
+
+
+def watchdog_faults(policy: LifePolicy) -> tuple[str, ...]:
+    """Why systemd would kill the daemon while a hung worker is still being replaced."""
+    limit_s = watchdog_s(os.environ, os.getpid())
+    if limit_s is None or limit_s > policy.longest_silence_s:
+        return ()
+    return (
+        f"silence_limit: at {policy.silence_limit_s:g} s a hung worker is replaced after at most "
+        f"{policy.longest_silence_s:g} s, which systemd's watchdog of {limit_s:g} s must exceed; "
+        "raise WatchdogSec in the unit or lower silence_limit",
+    )
+
+
+class Watchdog:
+    """Pings systemd's watchdog as long as the reconciler's loop turns.
+
+    Owned by the supervisor's loop, which calls `tend` at each of its own turns: a ping says
+    that both turn. A ping needs a sign of life since the ping before, so that from one to the
+    next it takes at most the longest silence that the supervisor allows.
+    """
+
+    def __init__(self, environ: Mapping[str, str], pid: int) -> None:
+        limit_s = watchdog_s(environ, pid)
+        self._is_wanted = limit_s is not None
+        self._limit_s = limit_s or PATIENCE_S
+        self._pinged_s: float | None = None
+        self._has_turned = True
+
+    def turned(self) -> None:
+        """The reconciler has given a sign of life."""
+        self._has_turned = True
+
+    def tend(self, now_s: float, *, is_ready: bool, is_excused: bool) -> None:
+        """Ping if it is time and the reconciler has turned, or is `is_excused` from it.
+
+        Until the daemon is ready the watchdog does not watch; the start's time-out, put off
+        with each ping, stands for it.
+        """
+        if self._pinged_s is not None and now_s - self._pinged_s < self._limit_s / 2:
+            return
+        if not (self._has_turned or is_excused):
+            return
+        said = ["WATCHDOG=1"] if self._is_wanted else []
+        if not is_ready:
+            said.append(f"EXTEND_TIMEOUT_USEC={self._limit_s * 1e6:.0f}")
+        if not said or notify(*said):
+            self._pinged_s = now_s
+            self._has_turned = False

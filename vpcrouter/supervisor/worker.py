@@ -1,0 +1,148 @@
+"""The first code of every worker process: signals, parent watch, logging, then the worker's own."""
+
+import contextlib
+import ctypes
+import faulthandler
+import os
+import resource
+import signal
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vpcrouter.errors import ConfigError, PluginError
+from vpcrouter.ipc.channel import Channel
+from vpcrouter.ipc.mailbox import Mailbox, StopWorker
+from vpcrouter.linux import priority, privileges
+from vpcrouter.logs import setup as logs
+from vpcrouter.model.messages import Heartbeat
+from vpcrouter.plugins.contract import Worker
+from vpcrouter.plugins.registry import PluginRef
+
+PR_SET_PDEATHSIG = 1
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a new generation of a worker is given."""
+
+    name: str
+    generation: int
+    ref: PluginRef
+    values: Mapping[str, Any]
+    inbox: Channel
+    outbox: Channel
+    listener: socket.socket | None
+    parent_pid: int
+
+
+def main(start: Start) -> None:
+    """Run a worker to its end; the process' exit status says how it ended."""
+    _die_with_parent(start.parent_pid)
+    faulthandler.enable()
+    wake_fd = _wake_on_stop()
+    limit = start.values["memory_limit"] * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    kind = _load(start.ref)
+    # Before anything starts a thread, which would keep what it was started with.
+    kept = _give_up_rights(None if isinstance(kind, PluginError) else kind)
+    values = start.values
+    logs.set_up(
+        values["logfile"],
+        values["verbose"],
+        start.name,
+        values["state_dir"],
+        start.ref.package,
+    )
+    if kept:
+        log.warning("rights that are not needed cannot be given up", reason=kept)
+    mailbox = Mailbox(
+        start.name,
+        start.generation,
+        start.inbox.consumer(),
+        start.outbox.producer(),
+        wake_fd,
+        start.listener,
+    )
+    status = _work(kind, start.values, mailbox)
+    with contextlib.suppress(Exception):
+        mailbox.farewell()
+    logs.finish()
+    # Threads still in a call that does not return must not keep the process.
+    os._exit(status)
+
+
+def _load(ref: PluginRef) -> type[Worker] | PluginError:
+    try:
+        return ref.load()
+    except PluginError as error:
+        return error
+
+
+def _give_up_rights(kind: type[Worker] | None) -> str:
+    """Keep what the worker needs and no more; why that was not possible, or ""."""
+    capabilities = kind.capabilities if kind else frozenset[str]()
+    runs_commands = kind is not None and kind.runs_commands
+    if priority.RIGHT not in capabilities:
+        priority.stay_ordinary()
+    try:
+        if not runs_commands:
+            privileges.gain_no_more()
+            privileges.hide_memory()
+        if not runs_commands or os.geteuid() != 0:  # root's commands would get all of it back
+            privileges.give_up(capabilities)
+    except (OSError, KeyError) as error:
+        return str(error)
+    return ""
+
+
+def _make(kind: type[Worker] | PluginError, values: Mapping[str, Any]) -> Worker:
+    if isinstance(kind, PluginError):
+        raise kind
+    return kind(values)
+
+
+def _work(kind: type[Worker] | PluginError, values: Mapping[str, Any], mailbox: Mailbox) -> int:
+    try:
+        worker = _make(kind, values)
+        mailbox.post(Heartbeat(worker.get_info()))
+        worker.run(mailbox)
+    except StopWorker:
+        return 0
+    except ConfigError as error:
+        for fault in error.faults:
+            log.error(fault)
+        return error.exit_status
+    except MemoryError:
+        log.error("worker asked for more memory than memory_limit allows")
+        return 1
+    except Exception:
+        log.exception("worker failed")
+        return 1
+    log.error("worker returned")
+    return 1
+
+
+def _die_with_parent(parent_pid: int) -> None:
+    """Have the kernel kill this process when its supervisor dies, whatever it is doing then."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent_pid:
+        os._exit(1)
+
+
+def _wake_on_stop() -> int:
+    """A descriptor that becomes readable at SIGTERM; the terminal's signals are the parent's."""
+    readable, writable = os.pipe()
+    os.set_blocking(writable, False)
+
+    def stop(_signal: int, _frame: object) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(writable, b"x")
+
+    signal.signal(signal.SIGTERM, stop)
+    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(ignored, signal.SIG_IGN)
+    return readable
