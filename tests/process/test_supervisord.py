@@ -77,10 +77,10 @@ class Supervised:
 def supervisord(folder: Path, ini: Path, ec2: EmbeddedEc2) -> Iterator[Supervised]:
     text = DELIVERED.read_text()
     for delivered, here in (
-        ("/opt/vpcrouter/bin", str(BIN)),
-        ("/etc/vpcrouter.ini", str(ini)),
-        ("/var/log", str(folder)),
         ("/run", str(folder)),
+        ("/var/log", str(folder)),
+        ("/etc/vpcrouter.ini", str(ini)),
+        ("/opt/vpcrouter/bin", str(BIN)),
     ):
         assert delivered in text
         text = text.replace(delivered, here)
