@@ -3,8 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from tests.net.packets import Kind
-from tests.net.rules import Lose
+from tests.net.rules import Unresolved
 from tests.net.testbed import Testbed
 
 
@@ -47,7 +46,7 @@ class NoNeighbour(Deed):
     """Nobody answers ARP, or neighbour discovery, for an on-link host."""
 
     def begin(self, bed: Testbed, host: str) -> None:
-        bed.rules({host: Lose(Kind.RESOLVE, from_monitor=True)})
+        bed.rules({host: Unresolved()})
         bed.forget_neighbour(host)
 
     def end(self, bed: Testbed, host: str) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from tests.net.packets import Kind, Packet, asked_address
+from tests.net.packets import Kind, Packet, source_of, target_of
 from tests.net.rules import Rule, Sent, packed
 
 MAX_FRAME = 65_536
@@ -77,11 +77,7 @@ class Middlebox:
             self._handle(frame, from_monitor)
 
     def _handle(self, frame: bytes, from_monitor: bool) -> None:
-        over_6 = frame[12:14] == b"\x86\xdd"
-        if from_monitor:
-            host = asked_address(frame) or (frame[38:54] if over_6 else frame[30:34])
-        else:
-            host = frame[22:38] if over_6 else frame[26:30]
+        host = target_of(frame) if from_monitor else source_of(frame)
         in_force = self._rules.get(host)
         if in_force is None or in_force.left == 0:
             self._send(not from_monitor, frame)
@@ -90,7 +86,8 @@ class Middlebox:
         kind = packet.kind if packet is not None else Kind.RESOLVE
         if from_monitor and kind in {Kind.PROBE, Kind.DATA}:
             in_force.asked = packet
-        is_unasked = not from_monitor and in_force.asked is None
+        # An answer to what was sent before the rule was in force.
+        is_unasked = kind in {Kind.ANSWER, Kind.DATA} and in_force.asked is None
         if is_unasked or not in_force.rule.concerns(kind, from_monitor):
             self._send(not from_monitor, frame)
             return

@@ -32,7 +32,7 @@ class Kind(Enum):
     DATA = auto()
     """A TCP segment with data."""
     RESOLVE = auto()
-    """A question for a link address: an ARP request or a neighbour solicitation."""
+    """Of ARP, or a neighbour solicitation."""
     REST = auto()
 
 
@@ -162,13 +162,19 @@ class Packet:
                 yield replace(self, head=head).with_body(part)
 
 
-def asked_address(frame: bytes) -> bytes | None:
-    """Whose link address an ARP request or neighbour solicitation asks for."""
-    if frame[12:14] == ARP:
-        return frame[38:42] if frame[20:22] == b"\0\1" else None
-    if frame[12:14] == IPV6 and frame[20] == ICMP_6 and frame[54] == 135:
-        return frame[62:78]
-    return None
+def target_of(frame: bytes) -> bytes:
+    """The address that a frame is for, or whose link address it asks for."""
+    if frame[12:14] == IPV6:
+        is_question = frame[20] == ICMP_6 and frame[54] == 135
+        return frame[62:78] if is_question else frame[38:54]
+    return frame[38:42] if frame[12:14] == ARP else frame[30:34]
+
+
+def source_of(frame: bytes) -> bytes:
+    """The address that a frame is from."""
+    if frame[12:14] == IPV6:
+        return frame[22:38]
+    return frame[28:32] if frame[12:14] == ARP else frame[26:30]
 
 
 def icmp_error(

@@ -69,6 +69,17 @@ class Lose(Rule):
 
 
 @dataclass(frozen=True)
+class Unresolved(Rule):
+    """Lets nobody learn the link address."""
+
+    def concerns(self, kind: Kind, from_monitor: bool) -> bool:
+        return kind is Kind.RESOLVE
+
+    def act(self, packet: Packet, asked: Packet) -> Sequence[Sent]:
+        return ()
+
+
+@dataclass(frozen=True)
 class Intrusion(Rule):
     """Sends the monitor something of its own, in place of a packet or beside it.
 
