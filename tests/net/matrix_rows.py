@@ -50,8 +50,12 @@ Cells = tuple[Cell, Cell, Cell, Cell, Cell]
 
 @dataclass(frozen=True)
 class Row:
-    """`host` is given where it matters which one it is; `reach` is `far`, `far6`, `link` or
-    `narrow`, and says where it lies."""
+    """`what` comes back, or befalls the host; `cells` are the states, in the order of COLUMNS.
+
+    `reach` says where the host lies: behind a router (`far`, `far6`), on the monitor's own link
+    (`link`, `link6`), or `narrow`: one with a listener of its own. `host` is given where it matters
+    which one it is.
+    """
 
     what: str
     thing: Rule | Deed
@@ -100,11 +104,11 @@ ROWS = (
     Row("cut to its header", Truncated(8),                              (F, F, F, N, N)),
     Row("cut to 28 bytes", Truncated(28),                               (F, F, F, N, N)),
     Row("cut to 28 bytes, right checksum", Truncated(28, True),         (F, F, F, N, F)),
-    Row("the same, IPv6", Truncated(28, True),                          (F, F, F, N, N), "far6"),
+    Row("cut to 28 bytes, IPv6", Truncated(28, True),                   (F, F, F, N, N), "far6"),
     Row("from another address", FromElsewhere("198.18.0.8"),            (F, F, F, N, F)),
     Row("from a healthy host's address", FromElsewhere(CLEAN[0]),       (F, F, F, N, F)),
     Row("from another address, IPv6", FromElsewhere("fd18::8"),         (F, F, F, N, F), "far6"),
-    Row("in another's name, too", FromElsewhere(MIMIC, also=True),   (H, H, H, H, H)),
+    Row("in another's name, too", FromElsewhere(MIMIC, also=True),      (H, H, H, H, H)),
     Row("silence; others use its name", Silence(),                      (F, F, F, F, F), "", MIMIC),
     # Sizes
     Row("in fragments", InFragments(),                                  (H, H, H, H, H)),
@@ -118,13 +122,13 @@ ROWS = (
     Row("error late by a round", Error(delay_s=LATE_S),                 (F, F, F, F, F)),
     Row("answer, and error late by a round", Error(BEFORE, delay_s=LATE_S), (H, H, H, H, H)),
     Row("error about another host", Error(about=CLEAN[0]),              (F, F, F, F, F)),
-    Row("the same, then the answer", Error(BEFORE, about=CLEAN[0]),     (H, H, H, N, H)),
-    Row("error, wrong checksum", Error(has_wrong_checksum=True),        (F, F, F, F, F)),
-    Row("the same, then the answer", Error(BEFORE, has_wrong_checksum=True), (H, H, H, N, H)),
-    Row("error that quotes 4 bytes", Error(quoted=4),                   (F, F, F, N, F)),
-    Row("the same, then the answer", Error(BEFORE, quoted=4),           (H, H, H, N, H)),
-    Row("error that quotes 8 bytes", Error(quoted=8),                   (F, F, F, N, F)),
-    Row("the same, then the answer", Error(BEFORE, quoted=8),           (F, F, H, N, F)),
+    Row("error about another, then the answer", Error(BEFORE, about=CLEAN[0]), (H, H, H, N, H)),
+    Row("error with a wrong checksum", Error(has_wrong_checksum=True),  (F, F, F, F, F)),
+    Row("wrong checksum, then the answer", Error(BEFORE, has_wrong_checksum=True), (H, H, H, N, H)),
+    Row("error quoting 4 bytes", Error(quoted=4),                       (F, F, F, N, F)),
+    Row("error quoting 4 bytes, then the answer", Error(BEFORE, quoted=4), (H, H, H, N, H)),
+    Row("error quoting 8 bytes", Error(quoted=8),                       (F, F, F, N, F)),
+    Row("error quoting 8 bytes, then the answer", Error(BEFORE, quoted=8), (F, F, H, N, F)),
     Row("error for the request", Error(on_request=True),                (N, F, N, N, N)),
     Row("error for the request: port", Error(on_request=True, code=3),  (N, F, N, N, N)),
     Row("error for the request, then the answer", Error(BEFORE, True),  (N, H, N, N, N)),
@@ -147,17 +151,18 @@ ROWS = (
     # The host
     Row("its address is gone", AddressGone(),                           (F, F, F, F, F), "link"),
     Row("its address does not resolve", NoNeighbour(),                  (F, F, F, F, F), "link"),
-    Row("the same, IPv6", NoNeighbour(),                                (F, F, F, F, F), "link6"),
+    Row("does not resolve, IPv6", NoNeighbour(),                        (F, F, F, F, F), "link6"),
     Row("its accept queue is full", FullQueue(),                        (F, F, H, H, F), "narrow"),
 )
 
 
 @dataclass(frozen=True)
-class Kernel:
+class ErrorKind:
     """An ICMP error, and what it leads to when the answer follows, by what Linux makes of it.
 
     Without an answer each of them leads to a failed host; behind an answer, to nothing.
-    `first` are the states of tcp, http and nc; icmpecho sees no errors; then ping's.
+    `first` is the state that tcp, http and nc find when it comes before the answer, and `ping`
+    that of ping; icmpecho gets no errors. `rest` are the last four bytes of the error's header.
     """
 
     code: tuple[int, int]
@@ -170,46 +175,46 @@ class Kernel:
 
 ERRORS = (
     #                                              then the answer: TCP ping
-    Kernel((3, 0), "network unreachable",                           F, F),
-    Kernel((3, 1), "host unreachable",                              F, F),
-    Kernel((3, 2), "protocol unreachable",                          F, F),
-    Kernel((3, 3), "port unreachable",                              F, F),
-    Kernel((3, 4), "fragmentation needed",                          H, N, MTU),
-    Kernel((3, 5), "source route failed",                           F, F),
-    Kernel((3, 6), "network unknown",                               F, F),
-    Kernel((3, 7), "host unknown",                                  F, F),
-    Kernel((3, 8), "host isolated",                                 F, F),
-    Kernel((3, 9), "network prohibited",                            F, F),
-    Kernel((3, 10), "host prohibited",                              F, F),
-    Kernel((3, 11), "network unreachable for this service",         F, F),
-    Kernel((3, 12), "host unreachable for this service",            F, F),
-    Kernel((3, 13), "communication prohibited",                     F, F),
-    Kernel((3, 14), "precedence violation",                         F, F),
-    Kernel((3, 15), "precedence cut-off",                           F, F),
-    Kernel((3, 16), "unreachable, of an unknown code",              H, N),
-    Kernel((4, 0), "source quench",                                 H, N),
-    Kernel((5, 0), "redirect for a network",                        H, N, GATEWAY, FROM_GATEWAY),
-    Kernel((5, 1), "redirect",                                      H, N, GATEWAY, FROM_GATEWAY),
-    Kernel((11, 0), "time to live exceeded",                        F, F),
-    Kernel((11, 1), "reassembly time exceeded",                     H, N),
-    Kernel((12, 0), "parameter problem",                            F, F),
-    Kernel((42, 0), "a type that nobody knows",                     H, N),
+    ErrorKind((3, 0), "network unreachable",                           F, F),
+    ErrorKind((3, 1), "host unreachable",                              F, F),
+    ErrorKind((3, 2), "protocol unreachable",                          F, F),
+    ErrorKind((3, 3), "port unreachable",                              F, F),
+    ErrorKind((3, 4), "fragmentation needed",                          H, N, MTU),
+    ErrorKind((3, 5), "source route failed",                           F, F),
+    ErrorKind((3, 6), "network unknown",                               F, F),
+    ErrorKind((3, 7), "host unknown",                                  F, F),
+    ErrorKind((3, 8), "host isolated",                                 F, F),
+    ErrorKind((3, 9), "network prohibited",                            F, F),
+    ErrorKind((3, 10), "host prohibited",                              F, F),
+    ErrorKind((3, 11), "network unreachable for this service",         F, F),
+    ErrorKind((3, 12), "host unreachable for this service",            F, F),
+    ErrorKind((3, 13), "communication prohibited",                     F, F),
+    ErrorKind((3, 14), "precedence violation",                         F, F),
+    ErrorKind((3, 15), "precedence cut-off",                           F, F),
+    ErrorKind((3, 16), "unreachable, of an unknown code",              H, N),
+    ErrorKind((4, 0), "source quench",                                 H, N),
+    ErrorKind((5, 0), "redirect for a network",                        H, N, GATEWAY, FROM_GATEWAY),
+    ErrorKind((5, 1), "redirect",                                      H, N, GATEWAY, FROM_GATEWAY),
+    ErrorKind((11, 0), "time to live exceeded",                        F, F),
+    ErrorKind((11, 1), "reassembly time exceeded",                     H, N),
+    ErrorKind((12, 0), "parameter problem",                            F, F),
+    ErrorKind((42, 0), "a type that nobody knows",                     H, N),
 )
 ERRORS_6 = (
-    Kernel((1, 0), "no route",                                      F, N),
-    Kernel((1, 1), "prohibited",                                    F, N),
-    Kernel((1, 2), "beyond scope",                                  F, N),
-    Kernel((1, 3), "address unreachable",                           F, N),
-    Kernel((1, 4), "port unreachable",                              F, N),
-    Kernel((1, 5), "source address failed policy",                  F, N),
-    Kernel((1, 6), "rejecting route",                               F, N),
-    Kernel((1, 7), "unreachable, of an unknown code",               F, N),
-    Kernel((2, 0), "packet too big",                                H, N, MTU),
-    Kernel((3, 0), "hop limit exceeded",                            F, N),
-    Kernel((3, 1), "reassembly time exceeded",                      F, N),
-    Kernel((4, 0), "parameter problem",                             F, N),
-    Kernel((4, 1), "unknown next header",                           F, N),
-    Kernel((100, 0), "a type that nobody knows",                    F, N),
+    ErrorKind((1, 0), "no route",                                      F, N),
+    ErrorKind((1, 1), "prohibited",                                    F, N),
+    ErrorKind((1, 2), "beyond scope",                                  F, N),
+    ErrorKind((1, 3), "address unreachable",                           F, N),
+    ErrorKind((1, 4), "port unreachable",                              F, N),
+    ErrorKind((1, 5), "source address failed policy",                  F, N),
+    ErrorKind((1, 6), "rejecting route",                               F, N),
+    ErrorKind((1, 7), "unreachable, of an unknown code",               F, N),
+    ErrorKind((2, 0), "packet too big",                                H, N, MTU),
+    ErrorKind((3, 0), "hop limit exceeded",                            F, N),
+    ErrorKind((3, 1), "reassembly time exceeded",                      F, N),
+    ErrorKind((4, 0), "parameter problem",                             F, N),
+    ErrorKind((4, 1), "unknown next header",                           F, N),
+    ErrorKind((100, 0), "a type that nobody knows",                    F, N),
 )
 # fmt: on
 
@@ -222,7 +227,7 @@ def all_rows() -> Iterator[Row]:
         yield from _rows_of(error, ", IPv6", "far6")
 
 
-def _rows_of(error: Kernel, version: str, reach: str) -> Iterator[Row]:
+def _rows_of(error: ErrorKind, version: str, reach: str) -> Iterator[Row]:
     """Instead of the answer, from the host and from a router; before it; behind it."""
     name = f"ICMP {error.code[0]}/{error.code[1]} {error.name}{version}"
     sources = error.sources if reach == "far" else ("", ROUTER_6)
