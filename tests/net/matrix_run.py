@@ -17,9 +17,9 @@ from vpcrouter.messages import HealthReport
 
 START_S = 20.0
 BUSY_S = 5.0
-"""So much later may things be noticed on a busy machine, which excuses probes."""
+"""Added to the detection time: a monitor that is late itself does not judge its probes."""
 BACK_BUSY_S = 15.0
-"""The same of a return: each excuse begins the hold anew."""
+"""Added to the hold, which then starts again."""
 POOLS = {
     "far": "198.18.1.0",
     "far6": "fd18::100",
@@ -39,6 +39,12 @@ class Times:
     interval_s: float
     detection_s: float
     hold_s: float
+    busy_s: float = BUSY_S
+    """So much later may things be noticed on a busy machine."""
+
+    @property
+    def noticed_s(self) -> float:
+        return self.detection_s + self.busy_s
 
 
 def hosts_of(rows: Iterable[Row]) -> dict[str, Row]:
@@ -99,7 +105,7 @@ class MatrixRun:
         self._bed.rules(self._rules)
         for host, deed in self._deeds.items():
             deed.begin(self._bed, host)
-        self._reach(self._expected, self._times.detection_s + BUSY_S, "while each thing goes on")
+        self._reach(self._expected, self._times.noticed_s, "while each thing goes on")
         settled = len(self._monitor.reports)
         self._monitor.watch(3 * self._times.interval_s)
         self._have_kept(lasting, first, "while each thing goes on")
@@ -113,7 +119,7 @@ class MatrixRun:
         first = len(self._monitor.reports)
         net = self._bed.net
         net.uplink("down")
-        within_s = self._times.detection_s + BUSY_S
+        within_s = self._times.noticed_s
         self._reach(self._all(State.UNKNOWN), within_s, "with our uplink down")
         self._monitor.watch(2 * self._times.interval_s)
         failed = frozenset[str]().union(*(r.failed for _, r in self._monitor.reports[first:]))
@@ -129,7 +135,7 @@ class MatrixRun:
         """Each host's silence is noticed in time and believed, and so is its return."""
         self._bed.rules(dict.fromkeys(self._rows, Silence()))
         silent = dict.fromkeys(self._rows, State.FAILED)
-        self._reach(silent, self._times.detection_s + BUSY_S, f"silent, {when}")
+        self._reach(silent, self._times.noticed_s, f"silent, {when}")
         first = len(self._monitor.reports)
         self._monitor.watch(3 * self._times.interval_s)
         back_s = time.monotonic()

@@ -19,7 +19,8 @@ PROBING = COLUMNS[:3]
 INTERVAL_S, TIMEOUT_S = 0.3, 0.2
 SCRIPT_INTERVAL_S, SCRIPT_TIMEOUT_S = 1.0, 0.5
 SCRIPT_HOLD_ROUNDS = 4
-"""Its checks cost much."""
+SCRIPT_BUSY_S = 15.0
+"""Its checks cost much: all those processes take their time on a busy machine."""
 PING = "ping -n -q -c 1 -W 1 {host} >/dev/null 2>&1; case $? in 0) ;; 1) exit 2;; *) exit 3;; esac"
 NC = "nc -z -w 1 {host} {port} || exit 2"
 
@@ -37,7 +38,11 @@ def options(column: str) -> tuple[str, dict[str, Any], Times]:
         }
         interval_s = SCRIPT_INTERVAL_S
         worst_s = worst_case_detection_s(interval_s, SCRIPT_TIMEOUT_S, 2, interval_s / 10)
-        return "script", own, Times(interval_s, worst_s, SCRIPT_HOLD_ROUNDS * interval_s)
+        return (
+            "script",
+            own,
+            Times(interval_s, worst_s, SCRIPT_HOLD_ROUNDS * interval_s, SCRIPT_BUSY_S),
+        )
     prefix = "icmp_check" if column == "icmpecho" else f"{column}_check"
     own = {f"{prefix}_interval": INTERVAL_S, f"{prefix}_timeout": TIMEOUT_S}
     if column == "tcp":
