@@ -2,12 +2,16 @@
 
 import contextlib
 import os
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from pyroute2 import IPRoute, NetlinkError, netns
+
+from tests.net.ethtool import switch_offloads_off
 
 ROUTER = "10.77.0.1"
 HOSTS_SIDE = "10.77.0.2"
@@ -17,6 +21,9 @@ HOSTS_SIDE_6 = "fd77::2"
 PREFIX_6 = 64
 NO_DAD = 0x02
 """An IPv6 address is of use at once (linux/if_addr.h)."""
+
+
+N = TypeVar("N", bound="Net")
 
 
 class Net:
@@ -36,7 +43,7 @@ class Net:
 
     def _build(self) -> None:
         with IPRoute(netns=self.near) as near, IPRoute(netns=self.far) as far:
-            near.link("add", ifname="v0", kind="veth", peer={"ifname": "v1", "net_ns_fd": self.far})
+            self._connect(near, far)
             for ip, name, address in ((near, "v0", ROUTER), (far, "v1", HOSTS_SIDE)):
                 for each in ("lo", name):
                     ip.link("set", index=ip.link_lookup(ifname=each)[0], state="up")
@@ -47,6 +54,10 @@ class Net:
         self.add_gateway_6()
         self._any_ip("add")
         self._any_ip_6()
+
+    def _connect(self, near: IPRoute, far: IPRoute) -> None:
+        """Make v0 in the near namespace and v1 in the far one."""
+        near.link("add", ifname="v0", kind="veth", peer={"ifname": "v1", "net_ns_fd": self.far})
 
     def remove(self) -> None:
         for name in (self.near, self.far):
@@ -142,6 +153,48 @@ class Net:
         return int(values["InEchos"]), int(values["OutEchoReps"])
 
 
+class BridgedNet(Net):
+    """The same with a namespace between the two: v0 leads to m0 there, and v1 to m1.
+
+    Nothing passes unless somebody carries frames from one to the other, as they are: with real
+    checksums, and as they go over a wire.
+    """
+
+    def __init__(self) -> None:
+        self.middle = f"vpcr-middle-{uuid.uuid4().hex[:8]}"
+        netns.create(self.middle)
+        super().__init__()
+
+    def remove(self) -> None:
+        super().remove()
+        with contextlib.suppress(OSError):
+            netns.remove(self.middle)
+
+    def _connect(self, near: IPRoute, far: IPRoute) -> None:
+        for ip, ours, theirs in ((near, "v0", "m0"), (far, "v1", "m1")):
+            ip.link(
+                "add", ifname=ours, kind="veth", peer={"ifname": theirs, "net_ns_fd": self.middle}
+            )
+        with self.inside_near():
+            switch_offloads_off("v0")
+        with self.inside_far():
+            switch_offloads_off("v1")
+        with self.inside_middle():
+            # No packets of its own.
+            Path("/proc/sys/net/ipv6/conf/all/disable_ipv6").write_text("1")
+        with IPRoute(netns=self.middle) as middle:
+            for name in ("m0", "m1"):
+                middle.link("set", index=middle.link_lookup(ifname=name)[0], state="up")
+
+    @contextlib.contextmanager
+    def inside_middle(self) -> Iterator[None]:
+        netns.pushns(self.middle)
+        try:
+            yield
+        finally:
+            netns.popns()
+
+
 def _cannot(why: str) -> None:
     """Skip, except where the tests must all run."""
     if os.environ.get("CI"):
@@ -149,12 +202,17 @@ def _cannot(why: str) -> None:
     pytest.skip(why)
 
 
-@pytest.fixture
-def net() -> Iterator[Net]:
+def need_program(name: str) -> None:
+    """Skip where there is no such program, except where the tests must all run."""
+    if shutil.which(name) is None:
+        _cannot(f"needs the program {name}")
+
+
+def _made(kind: Callable[[], N]) -> Iterator[N]:
     if os.geteuid() != 0:
         _cannot("needs root: network namespaces and raw sockets")
     try:
-        made = Net()
+        made = kind()
     except (OSError, NetlinkError) as error:
         _cannot(f"no network namespaces here: {error}")
         return
@@ -162,3 +220,13 @@ def net() -> Iterator[Net]:
         yield made
     finally:
         made.remove()
+
+
+@pytest.fixture
+def net() -> Iterator[Net]:
+    yield from _made(Net)
+
+
+@pytest.fixture
+def bridged() -> Iterator[BridgedNet]:
+    yield from _made(BridgedNet)

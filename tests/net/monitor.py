@@ -45,6 +45,7 @@ class MonitorProcess:
         uid: int | None = None,
         isolation_share: float = 1.0,
         descriptors: int | None = None,
+        hold_rounds: int = 10,
         **options: Any,
     ) -> None:
         ref = Registry.of(MONITORS).find(name)
@@ -57,7 +58,7 @@ class MonitorProcess:
         ours = {"state_dir": self._state.name, "isolation_share": isolation_share}
         values = general | own | options | {"verbose": True} | ours
         assert not list(plugin.check_arguments(values))
-        values["hold_s"] = 10 * plugin.interval_s(values)
+        values["hold_s"] = hold_rounds * plugin.interval_s(values)
         self.reports: list[tuple[float, HealthReport]] = []
         self._sequence = 0
         inbox, outbox = Channel(), Channel()
