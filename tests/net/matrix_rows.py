@@ -27,7 +27,7 @@ from tests.net.rules import (
     WrongChecksum,
     packed,
 )
-from vpcrouter.health import State
+from vpcrouter.model.host_state import State
 
 COLUMNS = ("tcp", "http", "icmpecho", "ping", "nc")
 """The monitors; the last two are `script` with these programs."""

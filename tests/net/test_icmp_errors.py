@@ -15,8 +15,8 @@ from tests.net.monitor import MonitorProcess
 from tests.net.rules import Damaged, Error, Rule, Silence, Unresolved, WrongChecksum
 from tests.net.testbed import Testbed
 from tests.waiting import wait_until
-from vpcrouter.health import worst_case_detection_s
-from vpcrouter.probing_icmp import EchoProber
+from vpcrouter.health.detection import worst_case_detection_s
+from vpcrouter.monitoring.icmp import EchoProber
 
 START_S = 15.0
 PORT = 9022

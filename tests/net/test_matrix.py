@@ -12,12 +12,12 @@ from tests.net.matrix_rows import COLUMNS, all_rows
 from tests.net.matrix_run import MatrixRun, Times, add_on_link, hosts_of, narrow
 from tests.net.monitor import MonitorProcess
 from tests.net.testbed import Testbed
-from vpcrouter.health import worst_case_detection_s
+from vpcrouter.health.detection import worst_case_detection_s
 
 PORT = 9022
 PROBING = COLUMNS[:3]
 INTERVAL_S, TIMEOUT_S = 0.3, 0.2
-SCRIPT_INTERVAL_S, SCRIPT_TIMEOUT_S = 1.0, 0.5
+SCRIPT_INTERVAL_S, SCRIPT_TIMEOUT_S, SCRIPT_FALL = 1.0, 0.9, 3
 SCRIPT_HOLD_ROUNDS = 4
 SCRIPT_BUSY_S = 15.0
 """Its checks cost much: all those processes take their time on a busy machine."""
@@ -33,16 +33,14 @@ def options(column: str) -> tuple[str, dict[str, Any], Times]:
             "script_command": f"sh -c '{command}'",
             "script_interval": SCRIPT_INTERVAL_S,
             "script_timeout": SCRIPT_TIMEOUT_S,
+            "script_fall": SCRIPT_FALL,
             "script_parallel": 128,
             "hold_rounds": SCRIPT_HOLD_ROUNDS,
         }
         interval_s = SCRIPT_INTERVAL_S
-        worst_s = worst_case_detection_s(interval_s, SCRIPT_TIMEOUT_S, 2, interval_s / 10)
-        return (
-            "script",
-            own,
-            Times(interval_s, worst_s, SCRIPT_HOLD_ROUNDS * interval_s, SCRIPT_BUSY_S),
-        )
+        worst_s = worst_case_detection_s(interval_s, SCRIPT_TIMEOUT_S, SCRIPT_FALL, interval_s / 10)
+        hold_s = SCRIPT_HOLD_ROUNDS * interval_s
+        return "script", own, Times(interval_s, worst_s, hold_s, SCRIPT_BUSY_S, is_punctual=False)
     prefix = "icmp_check" if column == "icmpecho" else f"{column}_check"
     own = {f"{prefix}_interval": INTERVAL_S, f"{prefix}_timeout": TIMEOUT_S}
     if column == "tcp":

@@ -14,8 +14,8 @@ from tests.net.matrix_run import BUSY_S
 from tests.net.monitor import MonitorProcess
 from tests.net.rules import Silence
 from tests.net.testbed import Testbed
-from vpcrouter.health import worst_case_detection_s
-from vpcrouter.probing_connect import RESET_AT_CLOSE
+from vpcrouter.health.detection import worst_case_detection_s
+from vpcrouter.monitoring.connect import RESET_AT_CLOSE
 
 START_S = 15.0
 PORT = 9022
