@@ -6,7 +6,7 @@ import signal
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ("tests.needs", "tests.apart")
+pytest_plugins = ("tests.needs", "tests.apart", "tests.cases", "tests.ending")
 
 # A shell's background job ignores Ctrl-C, and so would every process that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
