@@ -1,5 +1,6 @@
 # make demo    see a failover without AWS: no root, no account, no set-up before it
 # make test    all tests            make lint    ruff and mypy
+# make test-deps  install the programs that tests can use (Debian, as root)
 # make bench   what it promises, measured (over two hours; ARGS='--runs 3': minutes)
 # make docs    what follows from the option declarations
 # make chaos   everything breaks at once, for five minutes (ARGS='--seed 1 --seconds 60')
@@ -12,14 +13,23 @@ BIN := $(VENV)/bin
 ARGS ?=
 # The tests wait more than they work.
 JOBS ?= 3
+# Without one of them, the tests that use it are skipped.
+TEST_DEPS := curl dbus etcd-client etcd-server iproute2 iputils-ping libcap2-bin logrotate \
+	netcat-openbsd nftables openssl procps systemd util-linux
 
-.PHONY: demo test lint format bench chaos soak docs clean
+.PHONY: demo test test-deps lint format bench chaos soak docs clean
 
-demo: $(VENV)/made
+demo: $(VENV)/made-demo
 	$(BIN)/python -m examples.demo $(ARGS)
 
 test: $(VENV)/made
-	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal \
+		--junitxml=build/tests.xml --record=build/tests.json $(ARGS)
+
+test-deps:
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install --yes -qq --no-install-recommends \
+		$(TEST_DEPS) >/dev/null
 
 lint: $(VENV)/made
 	$(BIN)/ruff check .
@@ -42,14 +52,18 @@ soak: $(VENV)/made
 docs: $(VENV)/made
 	$(BIN)/python -m docs.generate
 
+# The demo needs a part of it.
+$(VENV)/made-demo: setup.cfg pyproject.toml
+	@$(PYTHON) tests/install.py $(VENV) demo
+	@touch $@
+
 $(VENV)/made: setup.cfg pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	touch $@
+	@$(PYTHON) tests/install.py $(VENV) dev
+	@touch $(VENV)/made-demo $@
 
 $(VENV)/made-bench: $(VENV)/made
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
-	touch $@
+	@$(PYTHON) tests/install.py $(VENV) bench
+	@touch $@
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

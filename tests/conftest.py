@@ -6,6 +6,8 @@ import signal
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ("tests.needs", "tests.apart", "tests.cases", "tests.ending")
+
 # A shell's background job ignores Ctrl-C, and so would every process that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # The machine may be busy; each test has its own time-out.

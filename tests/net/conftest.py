@@ -1,16 +1,15 @@
 """Two network namespaces joined by a veth pair: the monitor's, and the hosts'."""
 
 import contextlib
-import os
-import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from pyroute2 import IPRoute, NetlinkError, netns
+from pyroute2 import IPRoute, netns
 
+from tests.needs import NAMESPACES, ROOT, needs
 from tests.net.ethtool import switch_offloads_off
 
 ROUTER = "10.77.0.1"
@@ -21,6 +20,8 @@ HOSTS_SIDE_6 = "fd77::2"
 PREFIX_6 = 64
 NO_DAD = 0x02
 """An IPv6 address is of use at once (linux/if_addr.h)."""
+AS_ANOTHER_USER = {"test_without_the_right_to_a_raw_socket_it_is_a_matter_of_settings"}
+"""Tests whose monitor is another user's, whom namespaces of an ordinary user do not have."""
 
 
 N = TypeVar("N", bound="Net")
@@ -195,27 +196,17 @@ class BridgedNet(Net):
             netns.popns()
 
 
-def _cannot(why: str) -> None:
-    """Skip, except where the tests must all run."""
-    if os.environ.get("CI"):
-        pytest.fail(why)
-    pytest.skip(why)
-
-
-def need_program(name: str) -> None:
-    """Skip where there is no such program, except where the tests must all run."""
-    if shutil.which(name) is None:
-        _cannot(f"needs the program {name}")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever is in this folder makes network namespaces."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(needs(NAMESPACES))
+            if item.name in AS_ANOTHER_USER:
+                item.add_marker(needs(ROOT))
 
 
 def _made(kind: Callable[[], N]) -> Iterator[N]:
-    if os.geteuid() != 0:
-        _cannot("needs root: network namespaces and raw sockets")
-    try:
-        made = kind()
-    except (OSError, NetlinkError) as error:
-        _cannot(f"no network namespaces here: {error}")
-        return
+    made = kind()
     try:
         yield made
     finally:

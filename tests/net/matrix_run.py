@@ -42,7 +42,7 @@ class Times:
     busy_s: float = BUSY_S
     """So much later may things be noticed on a busy machine."""
     is_punctual: bool = True
-    """Whether checks that are late for want of a processor are judged as if they were not."""
+    """Whether what is late for want of a processor counts for nothing."""
 
     @property
     def noticed_s(self) -> float:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.net.conftest import BridgedNet, need_program
+from tests.needs import needs
+from tests.net.conftest import BridgedNet
 from tests.net.matrix_rows import COLUMNS, all_rows
 from tests.net.matrix_run import MatrixRun, Times, add_on_link, hosts_of, narrow
 from tests.net.monitor import MonitorProcess
@@ -51,10 +52,10 @@ def options(column: str) -> tuple[str, dict[str, Any], Times]:
     return column, own, Times(INTERVAL_S, worst_s, 10 * INTERVAL_S)
 
 
-@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize(
+    "column", [*PROBING, *(pytest.param(name, marks=needs(name)) for name in COLUMNS[3:])]
+)
 def test_what_comes_back(bridged: BridgedNet, column: str) -> None:
-    if column not in PROBING:
-        need_program(column)
     rows = hosts_of(row for row in all_rows() if row.state(column) is not None)
     add_on_link(bridged, rows)
     name, own, times = options(column)

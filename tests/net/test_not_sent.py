@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.net.conftest import BridgedNet, Net, need_program
+from tests.needs import needs
+from tests.net.conftest import BridgedNet, Net
 from tests.net.matrix_run import BUSY_S
 from tests.net.monitor import MonitorProcess
 from tests.net.rules import Silence
@@ -64,9 +65,9 @@ def test_tcp_without_a_free_port(bridged: BridgedNet) -> None:
         assert not monitor.ever_unhealthy(frozenset({OTHER}))
 
 
+@needs("nft")
 def test_icmpecho_that_our_own_firewall_forbids(bridged: BridgedNet) -> None:
     """EPERM. What it drops of tcp's, the kernel does not tell."""
-    need_program("nft")
 
     def nft(command: str) -> None:
         with bridged.inside_near():

@@ -15,25 +15,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from tests.needs import needs
 from tests.waiting import wait_until
 
-
-def needed() -> tuple[str, str]:
-    """The programs etcd and etcdctl; where they are missing, the test is skipped, but not in CI."""
-    found = shutil.which("etcd"), shutil.which("etcdctl")
-    if found[0] and found[1]:
-        return found[0], found[1]
-    why = "etcd and etcdctl are not there (Debian: etcd-server and etcd-client)"
-    if os.environ.get("CI"):
-        pytest.fail(why)
-    pytest.skip(why)
-
+needs_etcd = needs("etcd", "etcdctl")
 
 _taken = itertools.count()
 
@@ -50,7 +40,6 @@ class EtcdServer:
     """One etcd with its data in `folder`; a context manager that ends it."""
 
     def __init__(self, folder: Path, *flags: str, tls: Mapping[str, Path] | None = None) -> None:
-        self._etcd, self._etcdctl = needed()
         self.folder = folder
         self.port, peer_port = _own_port(), _own_port()
         self.endpoint = f"127.0.0.1:{self.port}"
@@ -83,7 +72,7 @@ class EtcdServer:
         """Start it and wait until it answers."""
         with (self.folder / "etcd.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._etcd, *self._flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                ["etcd", *self._flags], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         wait_until(self._is_up, 20, (self.folder / "etcd.log").read_text)
 
@@ -116,7 +105,7 @@ class EtcdServer:
         """What etcdctl prints. Raises CalledProcessError."""
         return subprocess.run(
             [
-                self._etcdctl,
+                "etcdctl",
                 *("--endpoints", self.url, "--command-timeout", "2s"),
                 *self._ctl_flags,
                 *self.login,

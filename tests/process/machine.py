@@ -14,24 +14,15 @@ import sysconfig
 from pathlib import Path
 
 from tests.aws.client import EmbeddedEc2
+from tests.needs import SYSTEMD
 from tests.process.daemon import ROOT, Daemon, descendants
 from tests.waiting import wait_until
 
-SYSTEMD = Path("/lib/systemd/systemd")
 BOOT = Path(__file__).with_name("boot.sh")
 UNIT = "vpcrouter.service"
 TARGETS = ("basic.target", "shutdown.target", "sysinit.target")
 """What every service depends on unless it says otherwise."""
 COMMAND_S = 60.0
-
-
-def hindrance() -> str | None:
-    """Why no machine can be booted here; CI has no such excuse."""
-    if "CI" in os.environ:
-        return None
-    if os.geteuid() != 0:
-        return "only root can boot a systemd of its own"
-    return None if SYSTEMD.exists() else "systemd is not installed"
 
 
 class Machine(Daemon):

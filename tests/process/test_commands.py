@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.aws.client import EmbeddedEc2, Network
+from tests.needs import NAMESPACES, needs
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import BIN, CHECK_PORT, Daemon, Hosts, descendants
 from tests.waiting import wait_until
@@ -118,7 +119,7 @@ def test_a_port_in_use_is_refused(start_daemon: StartDaemon) -> None:
     assert "Traceback" not in daemon.log()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give the capability away")
+@needs(NAMESPACES, "setpriv")
 def test_without_cap_net_raw_the_icmp_monitor_says_so(
     net: Network, spec_file: Path, tmp_path: Path
 ) -> None:

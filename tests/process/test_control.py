@@ -21,7 +21,8 @@ from vpcrouter.errors import EX_UNAVAILABLE
 pytestmark = pytest.mark.usefixtures("hosts")
 
 WORKERS = ("api", "configfile", "control", "reconciler", "tcp")
-ENV = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+# What a client says to a file is seen at once, as what it says to a terminal is.
+ENV = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
 CLIENT_S = 30.0
 
 

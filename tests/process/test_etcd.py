@@ -12,7 +12,7 @@ import pytest
 from tests.aws.client import Network
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, Hosts
-from tests.process.etcd import EtcdServer, Line, make_certificates
+from tests.process.etcd import EtcdServer, Line, make_certificates, needs_etcd
 from tests.waiting import wait_until
 from vpcrouter.etcd.client import SILENCE_S
 
@@ -268,6 +268,7 @@ def test_user_and_password(
     assert PASSWORD not in daemon.log()
 
 
+@needs_etcd
 def test_tls_with_our_certificate(tmp_path: Path, start_following: StartFollowing) -> None:
     files = make_certificates(tmp_path)
     tls = [each for name in files for each in (f"--etcd_tls_{name}", str(files[name]))]
@@ -280,6 +281,7 @@ def test_tls_with_our_certificate(tmp_path: Path, start_following: StartFollowin
         assert_all_is_well(daemon)
 
 
+@needs_etcd
 def test_an_etcd_that_nobody_vouches_for(tmp_path: Path, start_following: StartFollowing) -> None:
     with EtcdServer(tmp_path, tls=make_certificates(tmp_path)) as etcd:
         daemon = start_following(etcd, "--etcd_spec_key", KEY)

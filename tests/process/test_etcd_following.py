@@ -17,7 +17,7 @@ from typing import Any, cast
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from tests.process.etcd import EtcdServer, Line, make_certificates
+from tests.process.etcd import EtcdServer, Line, make_certificates, needs_etcd
 from tests.waiting import wait_until
 from vpcrouter.errors import EtcdError, SpecError
 from vpcrouter.etcd import follower as etcd_module
@@ -163,6 +163,7 @@ def test_etcd_is_killed_and_comes_back(etcd: EtcdServer) -> None:
         assert following.next() == {"/routes/a": "1", "/routes/b": "2"}
 
 
+@needs_etcd
 def test_it_is_away_at_first(tmp_path: Path) -> None:
     etcd = EtcdServer(tmp_path)
     with closing(Following(etcd.url)) as following:
@@ -266,6 +267,7 @@ def password_file(tmp_path: Path) -> Path:
     return path
 
 
+@needs_etcd
 def test_login_and_a_token_that_expires(tmp_path: Path, password_file: Path) -> None:
     with EtcdServer(tmp_path, "--auth-token-ttl", "1", "--bcrypt-cost", "4") as etcd:
         enable_auth(etcd)
@@ -290,6 +292,7 @@ def test_login_and_a_token_that_expires(tmp_path: Path, password_file: Path) -> 
             assert member._token not in {None, token}
 
 
+@needs_etcd
 def test_login_survives_a_restart_of_etcd(tmp_path: Path, password_file: Path) -> None:
     with EtcdServer(tmp_path, "--bcrypt-cost", "4") as etcd:
         enable_auth(etcd)
@@ -336,6 +339,7 @@ def test_a_password_that_is_put_right(etcd: EtcdServer, password_file: Path) -> 
         assert following.next(30) == {}
 
 
+@needs_etcd
 def test_tls_with_certificates_of_both_sides(tmp_path: Path) -> None:
     files = make_certificates(tmp_path)
     ours: dict[str, Any] = {name: str(path) for name, path in files.items()}
@@ -359,6 +363,7 @@ def test_tls_with_certificates_of_both_sides(tmp_path: Path) -> None:
                 assert "0x" not in reason
 
 
+@needs_etcd
 @pytest.mark.parametrize("name", ["", "reader"])
 def test_login_beside_certificates(tmp_path: Path, password_file: Path, name: str) -> None:
     """The gateway lets nobody log in whose certificate has a name of its own."""
@@ -376,6 +381,7 @@ def test_login_beside_certificates(tmp_path: Path, password_file: Path, name: st
                 assert told == {"/routes/a": "1"}
 
 
+@needs_etcd
 def test_a_gateway_that_is_off(tmp_path: Path) -> None:
     with (
         EtcdServer(tmp_path, "--enable-grpc-gateway=false") as etcd,

@@ -5,7 +5,6 @@ ports 33289, 22 and 80 are free, and a host can be silent.
 """
 
 import json
-import os
 import shlex
 import socket
 import subprocess
@@ -13,12 +12,12 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import pytest
-from pyroute2 import NetlinkError
 
 from tests.aws.client import EmbeddedEc2, Network
+from tests.needs import NAMESPACES, needs
 from tests.net.conftest import Net
 from tests.process.daemon import Daemon
 from tests.waiting import wait_until
@@ -29,7 +28,7 @@ HOSTS = ("10.77.1.10", "10.77.2.10", "10.77.3.10")
 SPEC_FILE = "route-spec.conf"
 SOON_S = 30.0
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), needs(NAMESPACES)]
 
 
 class Place:
@@ -101,12 +100,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def links() -> Iterator[Net]:
-    if os.geteuid() != 0:
-        cannot("needs root: network namespaces and raw sockets")
-    try:
-        links = Net()
-    except (OSError, NetlinkError) as error:
-        cannot(f"no network namespaces here: {error}")
+    links = Net()
     yield links
     links.remove()
 
@@ -126,13 +120,6 @@ def place(
     monkeypatch.chdir(tmp_path)
     with ExitStack() as stack:
         yield Place.build(links, ec2_inside, tmp_path, stack)
-
-
-def cannot(why: str) -> NoReturn:
-    """Skip, except where the tests must all run."""
-    if os.environ.get("CI"):
-        pytest.fail(why)
-    pytest.skip(why)
 
 
 def wait_ready(daemon: Daemon) -> None:
@@ -184,6 +171,7 @@ def test_configfile_must_be_there_at_the_start(place: Place) -> None:
     assert f"{SPEC_FILE}: cannot be read: No such file or directory" in daemon.log()
 
 
+@needs("curl")
 def test_http(place: Place) -> None:
     daemon = place.run("vpcrouter -m http -r us-east-1 -v vpc-350d6a51")
     daemon.wait_log('decided="waiting: there is no route spec yet"', SOON_S)
@@ -200,6 +188,7 @@ def test_http(place: Place) -> None:
     assert place.target() in HOSTS[1:]
 
 
+@needs("curl")
 def test_address_and_port(place: Place) -> None:
     daemon = place.run("vpcrouter -m configfile -a 127.0.0.1 -p 33290 ...")
     wait_ready(daemon)

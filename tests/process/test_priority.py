@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import REAL_TIME, ROOT, may_go_first, needs
 from tests.net.monitor import MonitorProcess
 from tests.process.ordinary import UID
 from vpcrouter.linux import privileges
@@ -41,14 +42,7 @@ print("policy", os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK)
 """
 
 
-def may_go_first() -> bool:
-    """Whether this process, and so the monitors that it starts, has the right."""
-    code = "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    return done.returncode == 0
-
-
-@pytest.mark.parametrize("uid", [None, UID])
+@pytest.mark.parametrize("uid", [None, pytest.param(UID, marks=needs(ROOT))])
 def test_a_monitor_that_probes_goes_first_where_it_may(
     uid: int | None, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,9 +64,6 @@ def test_a_monitor_that_probes_goes_first_where_it_may(
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    if not may_go_first():
-        reason = "needs CAP_SYS_NICE, or RLIMIT_RTPRIO"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
     return subprocess.run(
         [sys.executable, "-c", BUSY, *words],
         capture_output=True,
@@ -82,6 +73,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@needs(REAL_TIME)
 def test_one_that_never_rests_is_an_ordinary_process_again() -> None:
     done = run()
     assert done.stderr == ""
@@ -89,11 +81,13 @@ def test_one_that_never_rests_is_an_ordinary_process_again() -> None:
     assert f"policy {os.SCHED_OTHER}" in done.stdout
 
 
+@needs(REAL_TIME)
 def test_one_that_rests_stays_first_however_much_it_does() -> None:
     done = run("restful")
     assert done.stdout == f"first True\npolicy {os.SCHED_FIFO}\n", done.stderr
 
 
+@needs(REAL_TIME)
 def test_one_that_hears_no_signal_is_killed() -> None:
     assert run("deaf").returncode == -signal.SIGKILL
 

@@ -15,10 +15,10 @@ import pytest
 from tests.aws.client import EmbeddedEc2, Network
 from tests.process.conftest import HOSTS
 from tests.process.daemon import CHECK_PORT, Daemon, Hosts
-from tests.process.etcd import EtcdServer, make_certificates, needed
+from tests.process.etcd import EtcdServer, make_certificates, needs_etcd
 from tests.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.timeout(400), needs_etcd]
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = ROOT / "examples" / "vpcrouter-romana-plugin"
@@ -31,7 +31,6 @@ Routes = dict[str, list[str]]
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a new virtual environment with what pip installs of the two packages."""
-    needed()
     folder = tmp_path_factory.mktemp("clean")
     # Copies, so that building leaves nothing in the work tree.
     unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", ".*_cache")

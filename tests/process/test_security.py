@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.aws.client import EmbeddedEc2, Network
+from tests.needs import ROOT, needs
 from tests.process.authority import Authority
 from tests.process.conftest import CIDR, HOSTS
 from tests.process.daemon import CHECK_PORT, Daemon
@@ -308,7 +309,7 @@ class TestTls:
             ("no pem", "are no certificate and its key in PEM format"),
             ("missing", "cannot be read: No such file or directory"),
             ("open key", "is open to everybody (mode 0644)"),
-            ("password", "without a password"),
+            pytest.param("password", "without a password", marks=needs("openssl")),
         ],
     )
     def test_bad_files_are_refused_at_start(
@@ -457,7 +458,7 @@ def test_no_secret_is_written_or_shown(api: Api, tmp_path: Path) -> None:
         assert file.is_dir() or said.encode() not in file.read_bytes(), file
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start an ordinary user's process")
+@needs(ROOT, "setpriv", "unshare")
 class TestRights:
     @pytest.fixture
     def folder(self) -> Iterator[Path]:

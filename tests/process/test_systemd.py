@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from tests.aws.client import EmbeddedEc2, Network
+from tests.needs import needs
 from tests.process.conftest import CIDR, HOSTS
 from tests.process.daemon import BIN, CHECK_PORT, ROOT, Hosts
-from tests.process.machine import UNIT, Machine, hindrance
+from tests.process.machine import UNIT, Machine
 from tests.process.test_routing import target, wait_target
 from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.usefixtures("hosts"),
-    pytest.mark.skipif(hindrance() is not None, reason=str(hindrance())),
     pytest.mark.timeout(300),
 ]
 
@@ -56,10 +56,12 @@ def unit(tmp_path: Path) -> Path:
     return path
 
 
+@needs("systemd-analyze")
 def test_systemd_finds_nothing_to_complain_of(unit: Path) -> None:
     assert analyze(unit, "verify") == ""
 
 
+@needs("systemd-analyze")
 def test_the_service_is_hardly_exposed(unit: Path) -> None:
     said = analyze(unit, "security", "--offline=yes", "--no-pager")
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", said)

@@ -1,6 +1,5 @@
 """What the pages and the files for deployment name is there, and does what they say."""
 
-import os
 import re
 import subprocess
 import sys
@@ -8,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import needs as abilities
+from tests.needs import needs
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +68,7 @@ def entrypoint(*arguments: str) -> list[str]:
     return [*words[:-1], *arguments]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, as the container's start does")
+@needs(abilities.ROOT, "setpriv")
 def test_container_entrypoint_leaves_one_right() -> None:
     """Also with no more capabilities than the page gives the container."""
     few = ("setpriv", "--inh-caps=-all", "--bounding-set=-all,+net_raw,+setuid,+setgid")
@@ -103,6 +104,7 @@ for line in sys.stdin:
 """
 
 
+@needs("logrotate")
 def test_logrotate_loses_no_line(tmp_path: Path) -> None:
     """With the real logrotate: the file is moved, and the next line is in a new one."""
     folder = tmp_path / "log"
