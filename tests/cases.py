@@ -19,8 +19,8 @@ FOR_BOTH = (
     "tests/process/test_demo.py",  # only root sees all processes that might be left
     "tests/process/test_priority.py",  # only root may go first
     "tests/process/test_script_monitor.py",  # root's commands keep its way with files
-    "tests/unit/test_access.py",  # root reads what others may not
-    "tests/unit/test_control_socket.py",  # whose folder is trusted
+    "tests/unit/api/test_access.py",  # root reads what others may not
+    "tests/unit/control/test_socket.py",  # whose folder is trusted
 )
 """Where what is tested, or what can be seen of it, is not the same for root."""
 PASSED, SKIPPED, FAILED = "passed", "skipped", "failed"
