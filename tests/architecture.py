@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 COMMON = frozenset({"", "errors", "backoff"})
 """What every room may import: the package itself (its version), errors and pauses."""
 WORKERS = "workers"
-PUBLIC = frozenset({"testing"})
-"""Modules beside the folders that are for plugins from outside; the library imports none."""
+PUBLIC = frozenset({"plugin", "testing"})
+"""Modules beside the folders that are for plugins from outside; the library imports neither."""
 ARROWS: Mapping[str, Collection[str]] = {
     **dict.fromkeys(("model", "options", "linux", "files"), frozenset()),
     **dict.fromkeys(("routing", "health", "ipc"), frozenset({"model"})),
@@ -31,11 +31,13 @@ ARROWS: Mapping[str, Collection[str]] = {
     "supervisor": {"config", "plugins", "ipc", "linux", "logs", "model", "options"},
     "control": {"supervisor.lifecycle", "logs", "model", "options"},
     "cli": {"api", "config", "control", "logs", "model", "options", "supervisor"},
+    "plugin": {"etcd", "ipc", "logs", "model", "monitoring", "options", "plugins"},
     "testing": {"config", "ipc", "model", "options", "plugins"},
     WORKERS: {
         *("api", "aws", "control", "etcd", "files", "health", "ipc", "kubernetes", "linux"),
         *("logs", "model", "monitoring", "options", "plugins", "reconcile", "routing"),
         "config",  # the reader of settings, which reads them anew for a reload
+        "plugin",
     },
 }
 """What each room may import besides: a room, or one module of it. Nobody imports `workers`."""

@@ -3,13 +3,21 @@
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
-from vpcrouter.errors import SpecError
-from vpcrouter.etcd.follower import EtcdAccess, EtcdFollower, EtcdKeys, etcd_urls
-from vpcrouter.ipc.mailbox import Mailbox
-from vpcrouter.model.spec import Document
-from vpcrouter.options.kinds import PATH, TEXT, Option, whole
-from vpcrouter.options.values import Values
-from vpcrouter.plugins.contract import Watcher
+from vpcrouter.plugin import (
+    PATH,
+    TEXT,
+    Document,
+    EtcdAccess,
+    EtcdFollower,
+    EtcdKeys,
+    Mailbox,
+    Option,
+    SpecError,
+    Values,
+    Watcher,
+    etcd_urls,
+    whole,
+)
 
 from vpcrouter_romana_plugin import __version__
 from vpcrouter_romana_plugin.topology import routes_of
