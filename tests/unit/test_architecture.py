@@ -61,7 +61,10 @@ FOREIGN = {
         for folder in ("vpcrouter_romana_plugin", "tests")
         for path in (ROMANA / folder).glob("*.py")
     },
-    "tests/process/bad_plugins.py": (ROOT / "tests/process/bad_plugins.py").read_text(),
+    **{
+        name: (ROOT / name).read_text()
+        for name in ("tests/process/bad_plugins.py", "tests/unit/pigeons.py")
+    },
 }
 """Modules that are, or stand for, somebody else's: name → text."""
 MODULES = sorted(map(str, architecture.modules()))
