@@ -1,7 +1,8 @@
 """The rooms of the house and the arrows between them: `python -m tests.architecture` shows both.
 
-A room is a folder of `vpcrouter`, or all of `workers`; an arrow leads from a room to one that it
-imports. What may be imported is in `ARROWS`, which `tests/unit/test_architecture.py` holds.
+A room is a folder of `vpcrouter`, a module beside the folders, or all of `workers`; an arrow leads
+from a room to one that it imports. What may be imported is in `ARROWS`, which
+`tests/unit/test_architecture.py` holds.
 """
 
 import ast
@@ -13,6 +14,8 @@ ROOT = Path(__file__).parents[1]
 COMMON = frozenset({"", "errors", "backoff"})
 """What every room may import: the package itself (its version), errors and pauses."""
 WORKERS = "workers"
+PUBLIC = frozenset({"plugin", "testing"})
+"""Modules beside the folders that are for plugins from outside; the library imports neither."""
 ARROWS: Mapping[str, Collection[str]] = {
     **dict.fromkeys(("model", "options", "linux", "files"), frozenset()),
     **dict.fromkeys(("routing", "health", "ipc"), frozenset({"model"})),
@@ -28,10 +31,13 @@ ARROWS: Mapping[str, Collection[str]] = {
     "supervisor": {"config", "plugins", "ipc", "linux", "logs", "model", "options"},
     "control": {"supervisor.lifecycle", "logs", "model", "options"},
     "cli": {"api", "config", "control", "logs", "model", "options", "supervisor"},
+    "plugin": {"etcd", "ipc", "logs", "model", "monitoring", "options", "plugins"},
+    "testing": {"config", "ipc", "model", "options", "plugins"},
     WORKERS: {
         *("api", "aws", "control", "etcd", "files", "health", "ipc", "kubernetes", "linux"),
         *("logs", "model", "monitoring", "options", "plugins", "reconcile", "routing"),
         "config",  # the reader of settings, which reads them anew for a reload
+        "plugin",
     },
 }
 """What each room may import besides: a room, or one module of it. Nobody imports `workers`."""

@@ -15,7 +15,7 @@ from vpcrouter.api.answers import PAGES, State, not_found, protect, respond, sty
 from vpcrouter.api.server import Server
 from vpcrouter.api.server_tls import ServerTls
 from vpcrouter.errors import ConfigError, PluginError, SpecError
-from vpcrouter.ipc.mailbox import Mailbox, StopWorker
+from vpcrouter.ipc.mailbox import Mailbox, StopWorker, WorkerMailbox
 from vpcrouter.logs import setup as logs
 from vpcrouter.model.messages import (
     DampingReport,
@@ -46,7 +46,7 @@ log = logs.get(__name__)
 class Api(Worker):
     """Serves on the listening socket that the supervisor holds."""
 
-    def run(self, mailbox: Mailbox) -> None:
+    def run(self, mailbox: WorkerMailbox) -> None:
         if mailbox.listener is None:
             raise PluginError("the api worker was given no socket")
         state = State(self.values)
@@ -126,7 +126,7 @@ def _pass_on(intake: "Intake | None", mailbox: Mailbox) -> None:
         mailbox.post(report)
 
 
-def _hear(mailbox: Mailbox, state: State, *, has_watcher: bool) -> None:
+def _hear(mailbox: WorkerMailbox, state: State, *, has_watcher: bool) -> None:
     for report in mailbox.take_all(HealthReport):
         state.health = {**state.health, report.monitor: report}
     spec = mailbox.take(SpecReport)

@@ -4,7 +4,7 @@ from vpcrouter.control.http import ControlServer
 from vpcrouter.control.orders import Desk
 from vpcrouter.control.rpc import Commands
 from vpcrouter.errors import PluginError
-from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.ipc.mailbox import WorkerMailbox
 from vpcrouter.model.messages import WorkersReport
 from vpcrouter.plugins.contract import Worker
 
@@ -19,7 +19,7 @@ class Control(Worker):
     supervisor until they are obeyed, and hears how the workers are.
     """
 
-    def run(self, mailbox: Mailbox) -> None:
+    def run(self, mailbox: WorkerMailbox) -> None:
         listener = mailbox.listener
         if listener is None:
             raise PluginError("the control worker was given no socket")

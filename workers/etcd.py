@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from vpcrouter.errors import SpecError
-from vpcrouter.etcd.follower import ENDPOINTS, EtcdAccess, Follower, KeyRange, endpoint_urls
+from vpcrouter.etcd.follower import ENDPOINTS, EtcdAccess, EtcdFollower, EtcdKeys, etcd_urls
 from vpcrouter.ipc.mailbox import Mailbox
 from vpcrouter.model.spec import Document, parse_spec
 from vpcrouter.options.kinds import PATH, TEXT, Option, seconds
@@ -112,8 +112,8 @@ class Etcd(Watcher):
             yield from (f"etcd: {fault}" for fault in access.faults())
 
     def watch(self, mailbox: Mailbox) -> Iterator[Document | SpecError | None]:
-        keys = KeyRange.one(self.key) if self.key else KeyRange.below(str(self.prefix))
-        for found in Follower(_access(self.values), keys).follow(mailbox):
+        keys = EtcdKeys.one(self.key) if self.key else EtcdKeys.below(str(self.prefix))
+        for found in EtcdFollower(_access(self.values), keys).follow(mailbox):
             if isinstance(found, SpecError):
                 yield found
                 continue
@@ -127,7 +127,7 @@ def _access(values: Values) -> EtcdAccess:
     """Raises ValueError with a sentence about the endpoints."""
     has_tls = any(values[name] is not None for name in TLS_OPTIONS)
     return EtcdAccess(
-        endpoint_urls(values["etcd_endpoints"], has_tls),
+        etcd_urls(values["etcd_endpoints"], has_tls),
         values["etcd_tls_ca"],
         values["etcd_tls_cert"],
         values["etcd_tls_key"],

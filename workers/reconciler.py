@@ -20,7 +20,7 @@ from vpcrouter.backoff import backoff_s
 from vpcrouter.errors import Ec2Error
 from vpcrouter.health.damping import Damping, DampingPolicy
 from vpcrouter.health.isolation import reason_to_hold
-from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.ipc.mailbox import Mailbox, WorkerMailbox
 from vpcrouter.linux import memory
 from vpcrouter.logs import setup as logs
 from vpcrouter.logs.log_once import Trouble
@@ -111,7 +111,7 @@ class Reconciler(Worker):
         self._is_view_news = False
         self._view_report_s = 0.0
 
-    def run(self, mailbox: Mailbox) -> None:
+    def run(self, mailbox: WorkerMailbox) -> None:
         # So long must a thread that has a request to send wait for another that computes.
         sys.setswitchinterval(SWITCH_S)
         memory.keep_freed()
@@ -126,7 +126,7 @@ class Reconciler(Worker):
         finally:
             log.flush()
 
-    def _turn(self, mailbox: Mailbox) -> None:
+    def _turn(self, mailbox: WorkerMailbox) -> None:
         self._hear(mailbox)
         for done in self._calls.collect():
             self._on_done(done, mailbox)
@@ -157,7 +157,7 @@ class Reconciler(Worker):
 
     # What others say
 
-    def _hear(self, mailbox: Mailbox) -> None:
+    def _hear(self, mailbox: WorkerMailbox) -> None:
         if (flaps := mailbox.take(DampingReport)) is not None:
             self._damping.go_on_from(flaps)
         spec_report = mailbox.take(SpecReport)

@@ -4,10 +4,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
-from vpcrouter.errors import SpecError
-from vpcrouter.ipc.mailbox import Mailbox
-from vpcrouter.model.spec import Document
-from vpcrouter.plugins.contract import Monitor, Watcher
+from vpcrouter.plugin import Document, Mailbox, Monitor, SpecError, Watcher
 
 
 class Bad_plugins:  # noqa: N801 - what the dotted path of this module names

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from vpcrouter.errors import ConfigError
-from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.ipc.mailbox import WorkerMailbox
 from vpcrouter.model.messages import HealthReport, HostList, WorkersReport
 from vpcrouter.options.values import Values
 from vpcrouter.plugins.contract import Worker
@@ -33,7 +33,7 @@ class _InFolder(Worker):
 class Obedient(_InFolder):
     """Works well until it is told otherwise."""
 
-    def run(self, mailbox: Mailbox) -> None:
+    def run(self, mailbox: WorkerMailbox) -> None:
         logging.getLogger(__name__).info("at your service")
         order = self.folder / f"{mailbox.worker}.order"
         while order.exists() is False:
@@ -43,38 +43,38 @@ class Obedient(_InFolder):
         ORDERS[word](mailbox)
 
 
-def _end(_: Mailbox) -> NoReturn:
+def _end(_: WorkerMailbox) -> NoReturn:
     os._exit(3)
 
 
-def _fail(_: Mailbox) -> NoReturn:
+def _fail(_: WorkerMailbox) -> NoReturn:
     raise RuntimeError("as told")
 
 
-def _return(_: Mailbox) -> None:
+def _return(_: WorkerMailbox) -> None:
     """A worker must not."""
 
 
-def _loop(_: Mailbox) -> NoReturn:
+def _loop(_: WorkerMailbox) -> NoReturn:
     while True:
         pass
 
 
-def _block(_: Mailbox) -> NoReturn:
+def _block(_: WorkerMailbox) -> NoReturn:
     while True:
         time.sleep(60)
 
 
-def _babble(mailbox: Mailbox) -> NoReturn:
+def _babble(mailbox: WorkerMailbox) -> NoReturn:
     os.write(mailbox._outbox.fileno(), b"\xff" * 64)
     _block(mailbox)
 
 
-def _refuse(_: Mailbox) -> NoReturn:
+def _refuse(_: WorkerMailbox) -> NoReturn:
     raise ConfigError(["a setting cannot work here"])
 
 
-def _flood(mailbox: Mailbox) -> None:
+def _flood(mailbox: WorkerMailbox) -> None:
     """Send large messages, each with its number, as fast as they go out."""
     number = 0
     while True:
@@ -83,7 +83,7 @@ def _flood(mailbox: Mailbox) -> None:
         mailbox.wait(0.001)
 
 
-ORDERS: dict[str, Callable[[Mailbox], None]] = {
+ORDERS: dict[str, Callable[[WorkerMailbox], None]] = {
     "end": _end,
     "fail": _fail,
     "return": _return,
@@ -98,7 +98,7 @@ ORDERS: dict[str, Callable[[Mailbox], None]] = {
 class Refusing(Worker):
     """Cannot work with its settings, and says so at once."""
 
-    def run(self, mailbox: Mailbox) -> None:
+    def run(self, mailbox: WorkerMailbox) -> None:
         _refuse(mailbox)
 
 
@@ -109,14 +109,14 @@ class Stillborn(Worker):
         super().__init__(values)
         raise RuntimeError("as told")
 
-    def run(self, mailbox: Mailbox) -> None:
+    def run(self, mailbox: WorkerMailbox) -> None:
         """Never reached."""
 
 
 class Observer(_InFolder):
     """Writes down what the supervisor reports of all workers."""
 
-    def run(self, mailbox: Mailbox) -> None:
+    def run(self, mailbox: WorkerMailbox) -> None:
         while True:
             mailbox.wait(1.0)
             if (report := mailbox.take(WorkersReport)) is not None:
@@ -130,7 +130,7 @@ class Observer(_InFolder):
 class Listener(_InFolder):
     """Writes down the health and the numbers of host lists that reach it."""
 
-    def run(self, mailbox: Mailbox) -> None:
+    def run(self, mailbox: WorkerMailbox) -> None:
         while True:
             mailbox.wait(1.0)
             if (report := mailbox.take(HealthReport)) is not None:
@@ -143,7 +143,7 @@ class Listener(_InFolder):
 class Mortal(_InFolder):
     """Reports health and dies when told; its successor writes down what it was left."""
 
-    def run(self, mailbox: Mailbox) -> None:
+    def run(self, mailbox: WorkerMailbox) -> None:
         logging.getLogger(__name__).info("at your service")
         order = self.folder / f"{mailbox.worker}.order"
         first = self.folder / "first"

@@ -22,13 +22,13 @@ from tests.waiting import wait_until
 from vpcrouter.errors import EtcdError, SpecError
 from vpcrouter.etcd import follower as etcd_module
 from vpcrouter.etcd.client import PAGE_KEYS, SILENCE_S, EtcdMember
-from vpcrouter.etcd.follower import EtcdAccess, Follower, KeyRange
+from vpcrouter.etcd.follower import EtcdAccess, EtcdFollower, EtcdKeys
 from vpcrouter.ipc.mailbox import Mailbox
 
 SOON_S = 2.0
 RENEWED_S = SILENCE_S + 5.0
 """How long a change may take to be seen over a line that has gone dead."""
-KEYS = KeyRange.below("/routes/")
+KEYS = EtcdKeys.below("/routes/")
 
 
 class Selecting:
@@ -65,8 +65,8 @@ class Selecting:
 class Following:
     """A follower at work in a thread of its own, and what it has told."""
 
-    def __init__(self, *urls: str, keys: KeyRange = KEYS, **access: Any) -> None:
-        self.follower = Follower(EtcdAccess(urls, **{"timeout_s": 1.0, **access}), keys)
+    def __init__(self, *urls: str, keys: EtcdKeys = KEYS, **access: Any) -> None:
+        self.follower = EtcdFollower(EtcdAccess(urls, **{"timeout_s": 1.0, **access}), keys)
         self.mailbox = Selecting()
         self.told: queue.Queue[Any] = queue.Queue()
         self._thread = threading.Thread(target=self._run)
@@ -127,7 +127,7 @@ def test_all_at_first_then_all_at_each_change(etcd: EtcdServer) -> None:
 
 
 def test_one_key_alone(etcd: EtcdServer) -> None:
-    with closing(Following(etcd.url, keys=KeyRange.one("/spec"))) as following:
+    with closing(Following(etcd.url, keys=EtcdKeys.one("/spec"))) as following:
         assert following.next() == {}
         etcd.put("/spec/below", "1")
         etcd.put("/spec", "2")
@@ -321,7 +321,7 @@ def test_not_let_in(
     file = tmp_path / "its-password"
     file.write_text(password)
     login: dict[str, Any] = {"user": user, "password_file": str(file)} if user else {}
-    with closing(Following(etcd.url, keys=KeyRange.below(prefix), **login)) as following:
+    with closing(Following(etcd.url, keys=EtcdKeys.below(prefix), **login)) as following:
         (reason,) = following.next(5)
         assert why in reason
         assert PASSWORD not in reason
@@ -543,14 +543,14 @@ def test_watches_that_end_at_once_are_made_ever_more_rarely() -> None:
 
 def test_a_thread_that_dies_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    monkeypatch.setattr(Follower, "_session", lambda *_: 1 / 0)
+    monkeypatch.setattr(EtcdFollower, "_session", lambda *_: 1 / 0)
     with closing(Following("http://127.0.0.1:1")) as following:
         assert "has died" in str(following.next(5))
 
 
 def test_a_thread_that_is_stuck_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
-    monkeypatch.setattr(Follower, "_session", lambda *_: go_on.wait(30))
+    monkeypatch.setattr(EtcdFollower, "_session", lambda *_: go_on.wait(30))
     monkeypatch.setattr(etcd_module, "STUCK_S", 0.5)
     with closing(Following("http://127.0.0.1:1", timeout_s=0.1)) as following:
         assert "is stuck" in str(following.next(30))

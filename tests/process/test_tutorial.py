@@ -11,22 +11,16 @@ from pathlib import Path
 import pytest
 
 from tests.aws.client import EmbeddedEc2, Network
+from tests.plugins_page import blocks
 from tests.process.conftest import CIDR, HOSTS
-from tests.process.daemon import CHECK_PORT, ROOT, Daemon, Hosts
+from tests.process.daemon import CHECK_PORT, Daemon, Hosts
 from tests.process.test_modes import arguments
 from tests.process.web import Web, answer
 from tests.waiting import wait_until
 
-PAGE = ROOT / "docs" / "plugins.md"
-BLOCK = re.compile(r"^```\w+ (\S+/\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OTHER = "10.56.0.0/16"
 SOON_S = 30.0
 LONGEST = 40
-
-
-def blocks() -> dict[str, str]:
-    """The page's files: name → text."""
-    return dict(BLOCK.findall(PAGE.read_text()))
 
 
 def write(folder: Path) -> Path:

@@ -2,9 +2,7 @@
 
 from collections.abc import Iterable
 
-from vpcrouter.options.kinds import CIDRS, SWITCH, TEXT, Option, whole
-from vpcrouter.options.values import Values
-from vpcrouter.plugins.contract import Monitor
+from vpcrouter.plugin import CIDRS, SWITCH, TEXT, Monitor, Option, Values, whole
 
 
 class Pigeons(Monitor):

@@ -79,18 +79,18 @@ class EtcdAccess:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyRange:
+class EtcdKeys:
     """The keys from `first` up to `end` without it; without an end the one key `first`."""
 
     first: bytes
     end: bytes | None = None
 
     @classmethod
-    def one(cls, key: str) -> "KeyRange":
+    def one(cls, key: str) -> "EtcdKeys":
         return cls(key.encode())
 
     @classmethod
-    def below(cls, prefix: str) -> "KeyRange":
+    def below(cls, prefix: str) -> "EtcdKeys":
         """All keys that begin with `prefix`, which is not empty."""
         first = prefix.encode()
         # UTF-8 has no byte 0xff, so the last one can always be counted up.
@@ -137,7 +137,7 @@ class EtcdMember:
     def close(self) -> None:
         self._pool.clear()
 
-    def read(self, keys: KeyRange) -> Snapshot:
+    def read(self, keys: EtcdKeys) -> Snapshot:
         """What `keys` hold now, agreed on by a majority of the members (a linearizable read)."""
         values: dict[bytes, bytes] = {}
         request: dict[str, Any] = {**keys.as_json(), "limit": str(PAGE_KEYS)}
@@ -159,7 +159,7 @@ class EtcdMember:
             after = _encode(max(page) + b"\0")
             request = {**request, "key": after, "revision": str(revision)}
 
-    def watch(self, keys: KeyRange, revision: int) -> Generator[int, None, None]:
+    def watch(self, keys: EtcdKeys, revision: int) -> Generator[int, None, None]:
         """The revisions after `revision` at which `keys` changed, as they come.
 
         The first one yielded is `revision` itself, once the watch stands. Returns when the watch

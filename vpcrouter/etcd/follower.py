@@ -1,6 +1,6 @@
 """Following keys in etcd: for watchers whose route spec, or what it is made of, is kept there.
 
-A watcher makes an EtcdAccess of its options, and loops over `Follower(access, keys).follow`.
+A watcher makes an EtcdAccess of its options, and loops over `EtcdFollower(access, keys).follow`.
 """
 
 import os
@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 from vpcrouter.backoff import backoff_s
 from vpcrouter.errors import EtcdError, SpecError
-from vpcrouter.etcd.client import EtcdAccess, EtcdMember, KeyRange
+from vpcrouter.etcd.client import EtcdAccess, EtcdKeys, EtcdMember
 from vpcrouter.ipc.mailbox import Mailbox
 from vpcrouter.logs import setup as logs
 from vpcrouter.options.kinds import Kind
 
-__all__ = ["ENDPOINTS", "EtcdAccess", "Follower", "KeyRange", "endpoint_urls"]
+__all__ = ["ENDPOINTS", "EtcdAccess", "EtcdFollower", "EtcdKeys", "etcd_urls"]
 
 DEFAULT_PORT = 2379
 FIRST_PAUSE_S = 0.2
@@ -72,7 +72,7 @@ def _url(endpoint: str, scheme: str) -> str:
 ENDPOINTS = Kind("HOST:PORT,...", _endpoints)
 
 
-def endpoint_urls(endpoints: tuple[str, ...], has_tls: bool) -> tuple[str, ...]:
+def etcd_urls(endpoints: tuple[str, ...], has_tls: bool) -> tuple[str, ...]:
     """The URLs of endpoints; `has_tls` says what those without a scheme are.
 
     Raises ValueError with a sentence for an http URL where TLS is wanted.
@@ -85,7 +85,7 @@ def endpoint_urls(endpoints: tuple[str, ...], has_tls: bool) -> tuple[str, ...]:
     return tuple(dict.fromkeys(urls))
 
 
-class Follower:
+class EtcdFollower:
     """What some keys hold, and each change of it, however often etcd goes away.
 
     A thread reads a consistent snapshot, then watches from the revision after it. Each change
@@ -94,7 +94,7 @@ class Follower:
     no change can be missed for longer than that.
     """
 
-    def __init__(self, access: EtcdAccess, keys: KeyRange) -> None:
+    def __init__(self, access: EtcdAccess, keys: EtcdKeys) -> None:
         self._access = access
         self._keys = keys
         self._urls = list(dict.fromkeys(access.urls))

@@ -1,9 +1,12 @@
-"""A worker's side of its two channels: waiting, receiving, reporting, and its sign of life."""
+"""A worker's side of its two channels: waiting, receiving, reporting, and its sign of life.
+
+Plugins know the Protocol; the workers of the project may call the rest, too.
+"""
 
 import selectors
 import socket
 import time
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from vpcrouter.ipc.channel import Consumer, Producer
 from vpcrouter.model.messages import Envelope, Heartbeat, Message
@@ -18,7 +21,36 @@ class StopWorker(Exception):  # noqa: N818 - it is no error
     """The worker is told to end, or its supervisor is gone."""
 
 
-class Mailbox:
+class Mailbox(Protocol):
+    """What a plugin may call: `wait`, `watch` and `unwatch`, from the main thread only.
+
+    The rest is for the work loops that a plugin hands its mailbox to. The messages that they take
+    and post are no part of what plugins are promised.
+    """
+
+    generation: int
+    """1 for the first process of this worker, and one more for each that replaced it."""
+
+    def wait(self, timeout_s: float) -> set[int]:
+        """Wait for a message, a watched descriptor or `timeout_s`; return the ready descriptors.
+
+        Gives the sign of life. Raises StopWorker.
+        """
+
+    def watch(self, fd: int) -> None:
+        """Let `wait` return when `fd` is readable."""
+
+    def unwatch(self, fd: int) -> None:
+        """Undo `watch`."""
+
+    def take(self, kind: type[M]) -> M | None:
+        """The newest message of `kind` not yet taken."""
+
+    def post(self, message: Message) -> None:
+        """Tell the supervisor; never waits. An unsent older message of the kind is dropped."""
+
+
+class WorkerMailbox(Mailbox):
     """Owned by the worker's main thread, whose work loop must come back to `wait`."""
 
     def __init__(
@@ -48,7 +80,6 @@ class Mailbox:
         self._selector.register(wake_fd, selectors.EVENT_READ)
 
     def watch(self, fd: int) -> None:
-        """Let `wait` return when `fd` is readable."""
         self._selector.register(fd, selectors.EVENT_READ)
 
     def unwatch(self, fd: int) -> None:
@@ -59,14 +90,12 @@ class Mailbox:
         return self._inbox.fileno()
 
     def post(self, message: Message) -> None:
-        """Tell the supervisor; never waits. An unsent older message of the kind is dropped."""
         self._sequence += 1
         self._outbox.put(
             Envelope(self.worker, self.generation, self._sequence, time.monotonic(), message)
         )
 
     def take(self, kind: type[M]) -> M | None:
-        """The newest message of `kind` not yet taken."""
         taken = self.take_all(kind)
         return taken[-1] if taken else None
 
@@ -76,10 +105,6 @@ class Mailbox:
         return [message for key in keys if isinstance(message := self._received.pop(key), kind)]
 
     def wait(self, timeout_s: float) -> set[int]:
-        """Wait for a message, a watched descriptor or `timeout_s`; return the ready descriptors.
-
-        Gives the sign of life. Raises StopWorker.
-        """
         deadline_s = time.monotonic() + max(0.0, timeout_s)
         while True:
             self._beat()

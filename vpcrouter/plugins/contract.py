@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from vpcrouter.errors import SpecError
-from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.ipc.mailbox import Mailbox, WorkerMailbox
 from vpcrouter.logs import setup as logs
 from vpcrouter.logs.redact import shown
 from vpcrouter.model.messages import SpecReport
@@ -36,7 +36,7 @@ class Worker(ABC):
         self.values = values
 
     @abstractmethod
-    def run(self, mailbox: Mailbox) -> None:
+    def run(self, mailbox: WorkerMailbox) -> None:
         """Work until `mailbox.wait` raises StopWorker.
 
         A ConfigError raised here ends the daemon: no restart could mend it.
@@ -52,6 +52,9 @@ class Plugin(Worker):
 
     name: ClassVar[str]
     version: ClassVar[str]
+
+    @abstractmethod
+    def run(self, mailbox: Mailbox) -> None: ...
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:

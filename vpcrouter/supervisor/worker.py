@@ -13,7 +13,7 @@ from typing import Any
 
 from vpcrouter.errors import ConfigError, PluginError
 from vpcrouter.ipc.channel import Channel
-from vpcrouter.ipc.mailbox import Mailbox, StopWorker
+from vpcrouter.ipc.mailbox import StopWorker, WorkerMailbox
 from vpcrouter.linux import priority, privileges
 from vpcrouter.logs import setup as logs
 from vpcrouter.model.messages import Heartbeat
@@ -59,7 +59,7 @@ def main(start: Start) -> None:
     )
     if kept:
         log.warning("rights that are not needed cannot be given up", reason=kept)
-    mailbox = Mailbox(
+    mailbox = WorkerMailbox(
         start.name,
         start.generation,
         start.inbox.consumer(),
@@ -105,7 +105,9 @@ def _make(kind: type[Worker] | PluginError, values: Mapping[str, Any]) -> Worker
     return kind(values)
 
 
-def _work(kind: type[Worker] | PluginError, values: Mapping[str, Any], mailbox: Mailbox) -> int:
+def _work(
+    kind: type[Worker] | PluginError, values: Mapping[str, Any], mailbox: WorkerMailbox
+) -> int:
     try:
         worker = _make(kind, values)
         mailbox.post(Heartbeat(worker.get_info()))

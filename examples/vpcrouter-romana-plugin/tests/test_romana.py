@@ -5,11 +5,11 @@ import selectors
 import threading
 from collections.abc import Iterator
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from vpcrouter.errors import SpecError
-from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.plugin import SpecError, StopWorker
+from vpcrouter.testing import FakeMailbox, values_of
 
 from vpcrouter_romana_plugin.romana import KEY, Romana
 
@@ -25,18 +25,11 @@ def topology(*ips: str) -> dict[str, Any]:
     return {"networks": {"net1": {"host_groups": {"hosts": None, "groups": [group]}}}}
 
 
-def values(**given: object) -> dict[str, Any]:
-    return {option.name: option.default for option in Romana.add_arguments()} | given
-
-
-class Stopped(Exception):  # noqa: N818 - it is no error
-    """The watcher is told to end."""
-
-
-class Selecting:
-    """As much of a mailbox as a watcher needs."""
+class Selecting(FakeMailbox):
+    """Waits for what is watched, and has as many turns as the test takes."""
 
     def __init__(self) -> None:
+        super().__init__(turns=0)
         self._selector = selectors.DefaultSelector()
         self.is_stopped = False
 
@@ -48,7 +41,7 @@ class Selecting:
 
     def wait(self, timeout_s: float) -> set[int]:
         if self.is_stopped:
-            raise Stopped
+            raise StopWorker
         return {key.fd for key, _ in self._selector.select(min(timeout_s, 0.1))}
 
 
@@ -60,13 +53,13 @@ def told(etcd: "Etcd") -> Iterator[Told]:
     """What the watcher yields, while it runs in a thread."""
     found: Told = queue.Queue()
     mailbox = Selecting()
-    watcher = Romana(values(etcd_addr="127.0.0.1", etcd_port=etcd.port))
+    watcher = Romana(values_of(Romana, etcd_addr="127.0.0.1", etcd_port=etcd.port))
 
     def run() -> None:
         try:
-            for each in watcher.watch(cast(Mailbox, mailbox)):
+            for each in watcher.watch(mailbox):
                 found.put(each.faults if isinstance(each, SpecError) else each)
-        except Stopped:
+        except StopWorker:
             return
 
     thread = threading.Thread(target=run)
@@ -121,13 +114,13 @@ def test_etcd_goes_away_and_comes_back(etcd: "Etcd", told: Told) -> None:
     ],
 )
 def test_wrong_options(given: dict[str, str], fault: str) -> None:
-    (found,) = Romana.check_arguments(values(**given))
+    (found,) = Romana.check_arguments(values_of(Romana, **given))
     assert fault in found
 
 
 @pytest.mark.parametrize("address", ["localhost", "127.0.0.1", "::1"])
 def test_good_options(address: str) -> None:
-    assert list(Romana.check_arguments(values(etcd_addr=address))) == []
+    assert list(Romana.check_arguments(values_of(Romana, etcd_addr=address))) == []
 
 
 def test_it_is_found_by_its_entry_point() -> None:

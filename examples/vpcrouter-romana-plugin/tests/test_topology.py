@@ -4,10 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from vpcrouter.errors import SpecError
-from vpcrouter.model.spec import MAX_FAULTS_LISTED, parse_spec
+from vpcrouter.plugin import SpecError, parse_spec
 
-from vpcrouter_romana_plugin.topology import routes_of
+from vpcrouter_romana_plugin.topology import MAX_FAULTS_LISTED, routes_of
 
 TOP = "networks.net1.host_groups"
 

@@ -3,13 +3,21 @@
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
-from vpcrouter.errors import SpecError
-from vpcrouter.etcd.follower import EtcdAccess, Follower, KeyRange, endpoint_urls
-from vpcrouter.ipc.mailbox import Mailbox
-from vpcrouter.model.spec import Document
-from vpcrouter.options.kinds import PATH, TEXT, Option, whole
-from vpcrouter.options.values import Values
-from vpcrouter.plugins.contract import Watcher
+from vpcrouter.plugin import (
+    PATH,
+    TEXT,
+    Document,
+    EtcdAccess,
+    EtcdFollower,
+    EtcdKeys,
+    Mailbox,
+    Option,
+    SpecError,
+    Values,
+    Watcher,
+    etcd_urls,
+    whole,
+)
 
 from vpcrouter_romana_plugin import __version__
 from vpcrouter_romana_plugin.topology import routes_of
@@ -46,7 +54,7 @@ class Romana(Watcher):
             yield f"etcd_addr: {error}"
 
     def watch(self, mailbox: Mailbox) -> Iterator[Document | SpecError | None]:
-        for found in Follower(_access(self.values), KeyRange.one(KEY)).follow(mailbox):
+        for found in EtcdFollower(_access(self.values), EtcdKeys.one(KEY)).follow(mailbox):
             if isinstance(found, SpecError):
                 yield found
                 continue
@@ -65,7 +73,7 @@ def _access(values: Values) -> EtcdAccess:
     endpoint = f"[{host}]" if ":" in host else host
     has_tls = any(values[name] is not None for name in TLS_OPTIONS)
     return EtcdAccess(
-        endpoint_urls((f"{endpoint}:{values['etcd_port']}",), has_tls),
+        etcd_urls((f"{endpoint}:{values['etcd_port']}",), has_tls),
         ca=values["etcd_ca_cert"],
         cert=values["etcd_cert_chain"],
         key=values["etcd_priv_key"],

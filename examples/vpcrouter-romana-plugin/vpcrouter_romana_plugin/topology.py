@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from vpcrouter.errors import SpecError
-from vpcrouter.model.spec import MAX_FAULTS_LISTED, parse_spec
+from vpcrouter.plugin import SpecError, parse_spec
 
+MAX_FAULTS_LISTED = 200
 LONGEST_PATH = 200
 
 

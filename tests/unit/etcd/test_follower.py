@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vpcrouter.errors import SpecError
-from vpcrouter.etcd.follower import ENDPOINTS, KeyRange, endpoint_urls
+from vpcrouter.etcd.follower import ENDPOINTS, EtcdKeys, etcd_urls
 from vpcrouter.model.spec import parse_spec
 from workers.etcd import Etcd, of_key, of_prefix
 
@@ -28,7 +28,7 @@ GOOD = ["10.33.20.1"]
     ],
 )
 def test_endpoints(text: str, has_tls: bool, urls: list[str]) -> None:
-    assert endpoint_urls(ENDPOINTS.convert(text), has_tls) == tuple(urls)
+    assert etcd_urls(ENDPOINTS.convert(text), has_tls) == tuple(urls)
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_a_password_among_the_endpoints_is_refused() -> None:
 
 def test_an_endpoint_without_tls_where_it_is_wanted() -> None:
     with pytest.raises(ValueError, match="http://a:2379 is without TLS"):
-        endpoint_urls(("http://a",), True)
+        etcd_urls(("http://a",), True)
 
 
 @pytest.mark.parametrize(
     ("prefix", "end"), [("/a/", b"/a0"), ("a", b"b"), ("/é", b"/\xc3\xaa"), ("~", b"\x7f")]
 )
 def test_a_prefix_ends_where_no_key_can_begin_with_it(prefix: str, end: bytes) -> None:
-    keys = KeyRange.below(prefix)
+    keys = EtcdKeys.below(prefix)
     assert (keys.first, keys.end) == (prefix.encode(), end)
     assert keys.first < keys.first + b"\xff" < end
 

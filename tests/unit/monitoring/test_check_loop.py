@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.unit.fake_mailbox import FakeMailbox
 from vpcrouter.ipc.mailbox import StopWorker
 from vpcrouter.model.messages import HealthReport, HostList
 from vpcrouter.monitoring.check_loop import CheckLoop
+from vpcrouter.testing import FakeMailbox
 
 HOSTS = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4")
 A, B, C, D = HOSTS

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.fake_mailbox import FakeMailbox
 from vpcrouter.errors import SpecError
 from vpcrouter.ipc.mailbox import Mailbox, StopWorker
 from vpcrouter.model.messages import SpecReport
 from vpcrouter.model.spec import Document, parse_spec
 from vpcrouter.plugins.contract import Watcher
 from vpcrouter.plugins.spec_store import SpecStore
+from vpcrouter.testing import FakeMailbox
 
 OLD, NEW = ('{"10.%d.0.0/16": ["10.0.0.1"]}' % number for number in (1, 2))  # noqa: UP031
 BROKEN = SpecError(["it cannot be read"])

@@ -1,0 +1,80 @@
+"""All that the module of a watcher or a monitor imports of vpcrouter.
+
+It is the promise to plugins from outside: the names in `__all__` stay, and do what docs/plugins.md
+says of them, until the next major version. What lies below this module may change at any time.
+`vpcrouter.testing` has what their tests need.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from vpcrouter.errors import ConfigError, SpecError
+from vpcrouter.ipc.mailbox import Mailbox, StopWorker
+from vpcrouter.logs.setup import get as get_logger
+from vpcrouter.model.spec import MAX_SPEC_BYTES, Document, parse_spec
+from vpcrouter.monitoring.check_loop import CheckLoop, Source
+from vpcrouter.options.kinds import CIDRS, PATH, SWITCH, TEXT, Kind, Option, seconds, share, whole
+from vpcrouter.options.values import Values
+from vpcrouter.plugins.contract import Monitor, Watcher
+
+__all__ = [  # noqa: RUF022 - in the order of docs/plugins.md
+    # every plugin
+    "Values",
+    "Mailbox",
+    "StopWorker",
+    "ConfigError",
+    "get_logger",
+    # options
+    "Option",
+    "Kind",
+    "TEXT",
+    "PATH",
+    "SWITCH",
+    "CIDRS",
+    "seconds",
+    "whole",
+    "share",
+    # watchers
+    "Watcher",
+    "Document",
+    "SpecError",
+    "parse_spec",
+    "MAX_SPEC_BYTES",
+    # watchers of what is in etcd
+    "EtcdFollower",
+    "EtcdAccess",
+    "EtcdKeys",
+    "etcd_urls",
+    # monitors
+    "Monitor",
+    "CheckLoop",
+    "Source",
+    # monitors that probe in their own time
+    "ProbeLoop",
+    "Prober",
+    "Outcome",
+    "Timing",
+    "probe_options",
+    "check_probe_options",
+]
+
+if TYPE_CHECKING:
+    from vpcrouter.etcd.follower import EtcdAccess, EtcdFollower, EtcdKeys, etcd_urls
+    from vpcrouter.monitoring.probe_loop import ProbeLoop, Prober
+    from vpcrouter.monitoring.schedule import Outcome
+    from vpcrouter.monitoring.timing import Timing, check_probe_options, probe_options
+else:
+    # Loaded when a plugin imports them, because most need none: urllib3 alone is large. Type
+    # checkers don't see this function, which would have any name be there.
+    _ON_USE = {
+        "vpcrouter.etcd.follower": {"EtcdAccess", "EtcdFollower", "EtcdKeys", "etcd_urls"},
+        "vpcrouter.monitoring.probe_loop": {"ProbeLoop", "Prober"},
+        "vpcrouter.monitoring.schedule": {"Outcome"},
+        "vpcrouter.monitoring.timing": {"Timing", "check_probe_options", "probe_options"},
+    }
+
+    def __getattr__(name: str) -> object:
+        for module, names in _ON_USE.items():
+            if name in names:
+                return getattr(import_module(module), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
