@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import ClassVar
 
-from vpcrouter.aws.background import Calls, Done
+from vpcrouter.aws.background import BackgroundCalls, Done
 from vpcrouter.aws.instance_events import Kind, Notes, is_of_ours, parse_event
 from vpcrouter.aws.instance_health import RUNNING, Reading, judge
 from vpcrouter.aws.instance_status import StatusReader
@@ -39,7 +39,7 @@ class StatusSource:
         self._reader = StatusReader(values["region"], values["vpc"])
         url = values["sqs_queue"]
         self._queue = Queue(values["region"], url) if url else None
-        self._calls: Calls[str] = Calls(2)
+        self._calls: BackgroundCalls[str] = BackgroundCalls(2)
         self._reading = Reading()
         self._notes = Notes()
         self._hosts: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from vpcrouter.aws.background import Calls, Done
+from vpcrouter.aws.background import BackgroundCalls, Done
 from vpcrouter.aws.ec2 import PARALLEL_CALLS, THROTTLE_CODES, Ec2
 from vpcrouter.backoff import backoff_s
 from vpcrouter.errors import Ec2Error
@@ -117,7 +117,7 @@ class Reconciler(Worker):
         memory.keep_freed()
         threading.stack_size(STACK_BYTES)  # which count against memory_limit
         self._ec2 = Ec2(self.values["region"], self.values["vpc"])
-        self._calls: Calls[Change | str] = Calls(PARALLEL_CALLS)
+        self._calls: BackgroundCalls[Change | str] = BackgroundCalls(PARALLEL_CALLS)
         self._applying = Applying(self._calls, self._pace, self._ec2.change)
         mailbox.watch(self._calls.fd)
         try:

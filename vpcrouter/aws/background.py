@@ -25,7 +25,7 @@ class Done(Generic[K]):
 
 
 @dataclass
-class Calls(Generic[K]):
+class BackgroundCalls(Generic[K]):
     """Up to `parallel` calls at once; `fd` is readable when one has ended."""
 
     parallel: int

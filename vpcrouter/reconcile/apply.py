@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from vpcrouter.aws.background import Calls
+from vpcrouter.aws.background import BackgroundCalls
 from vpcrouter.routing.pace import Pace
 from vpcrouter.routing.plan import Change, count_of
 from vpcrouter.routing.retry import Retries
@@ -17,7 +17,7 @@ class Applying:
     """Owned by the reconciler's loop; no method waits."""
 
     def __init__(
-        self, calls: "Calls[Change | str]", pace: Pace, make: Callable[[Change], None]
+        self, calls: "BackgroundCalls[Change | str]", pace: Pace, make: Callable[[Change], None]
     ) -> None:
         """`make` makes one change, in a thread."""
         self.retries = Retries()

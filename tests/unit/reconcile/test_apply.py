@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.building import CIDR, OTHER, A, B
-from vpcrouter.aws.background import Calls
+from vpcrouter.aws.background import BackgroundCalls
 from vpcrouter.reconcile.apply import Applying
 from vpcrouter.routing.pace import Pace
 from vpcrouter.routing.plan import Action, Change, Urgency
@@ -17,7 +17,7 @@ FAILED = Change(Urgency.FAILED, "rtb-1", CIDR, Action.REPLACE, "eni-b", B, "eni-
 MISSING = FAILED._replace(urgency=Urgency.MISSING, action=Action.CREATE, cidr=OTHER)
 
 
-class Noting(Calls[Change | str]):
+class Noting(BackgroundCalls[Change | str]):
     """Starts nothing, and notes what it was to start; its calls end when they are told to."""
 
     def start(self, what: Change | str, function: Callable[[], Any]) -> None:
