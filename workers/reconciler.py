@@ -40,17 +40,17 @@ from vpcrouter.options.values import Values
 from vpcrouter.plugins.contract import Worker
 from vpcrouter.reconcile import describe
 from vpcrouter.reconcile.apply import Applying
-from vpcrouter.reconcile.plan_log import Telling
+from vpcrouter.reconcile.plan_log import PlanLog
 from vpcrouter.routing.guard import guard, reason_to_wait
 from vpcrouter.routing.incremental import Planner
 from vpcrouter.routing.pace import Pace
-from vpcrouter.routing.partial_read import STALE_VIEW_CODES, Doubts, renewed
+from vpcrouter.routing.partial_read import STALE_VIEW_CODES, ReadRequests, renewed
 from vpcrouter.routing.plan import Action, Change, Plan, Policy
 from vpcrouter.routing.verify import Expectations, changed
 
-OBSERVE, LOOK, DESCRIBE = "observe", "look", "describe"
-"""The calls that change nothing: all that EC2 says is read; what a refusal has put in doubt is;
-what was read is written down."""
+OBSERVE, READ_PART, DESCRIBE = "observe", "read part", "describe"
+"""The calls that change nothing: reading the VPC, reading a part of it again, and writing down for
+the API what was read."""
 CALL_LIMIT_S = 60.0
 VERIFY_AFTER_S = 0.2
 FIRST_JUDGEMENT_S = 10.0
@@ -87,7 +87,7 @@ class Reconciler(Worker):
         self._plan = Plan()
         self._decided_s = 0.0
         self._expectations = Expectations()
-        self._doubts = Doubts()
+        self._requests = ReadRequests()
         self._last_host: dict[str, str] = {}
         self._observe_at_s = time.monotonic()
         self._rested_s = 0.0
@@ -103,8 +103,8 @@ class Reconciler(Worker):
         self._cycle_open = False
         self._cycles = 0
         self._sentence = "waiting for the first route spec"
-        self._held: tuple[str, ...] = ()
-        self._telling = Telling(log, self._sentence)
+        self._withheld: tuple[str, ...] = ()
+        self._plan_log = PlanLog(log, self._sentence)
         self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT_CHANGES)
         self._is_news = True
         self._reported_s = 0.0
@@ -134,8 +134,8 @@ class Reconciler(Worker):
             self._decide()
         self._start_changes(mailbox)
         self._observe_if_due()
-        self._look_if_due()
-        self._telling.tell(self._plan, self._held, self._sentence)
+        self._read_part_if_due()
+        self._plan_log.write(self._plan, self._withheld, self._sentence)
         self._close_cycle()
         self._report(mailbox)
         mailbox.wait(self._time_left())
@@ -206,12 +206,12 @@ class Reconciler(Worker):
 
     def _observe_if_due(self) -> None:
         if time.monotonic() >= self._observe_at_s and OBSERVE not in self._calls.under_way:
-            self._doubts.all_is_being_read()
+            self._requests.full_read_begins()
             self._calls.start(OBSERVE, self._ec2.observe)
 
-    def _look_if_due(self) -> None:
-        if self._doubts and LOOK not in self._calls.under_way:
-            self._calls.start(LOOK, partial(self._ec2.look, self._doubts.take()))
+    def _read_part_if_due(self) -> None:
+        if self._requests and READ_PART not in self._calls.under_way:
+            self._calls.start(READ_PART, partial(self._ec2.read_part, self._requests.take()))
 
     def _on_done(self, done: Done[Change | str], mailbox: Mailbox) -> None:
         if isinstance(done.what, Change):
@@ -219,13 +219,13 @@ class Reconciler(Worker):
         elif done.what == DESCRIBE:
             self._view_report_s = done.ended_s + max(REPORT_GAP_S, REST * done.took_s)
             mailbox.post(ViewReport(done.result))
-        elif done.what == LOOK:
-            self._on_look(done)
+        elif done.what == READ_PART:
+            self._on_partial_read(done)
         elif done.error is not None:
             self._on_unreadable(done.error)
         else:
             self._rested_s = done.ended_s + done.took_s
-            self._on_view(self._doubts.correct(done.result), done.ended_s)
+            self._on_view(self._requests.correct(done.result), done.ended_s)
 
     def _on_unreadable(self, error: Ec2Error) -> None:
         now_s = time.monotonic()
@@ -246,8 +246,8 @@ class Reconciler(Worker):
         delay_s = VERIFY_AFTER_S * 2.0**tries if tries else self._recheck_s
         self._observe_at_s = now_s + min(delay_s, self._recheck_s)
 
-    def _on_look(self, done: Done[Change | str]) -> None:
-        self._doubts.answered(done.result)
+    def _on_partial_read(self, done: Done[Change | str]) -> None:
+        self._requests.ended(done.result)
         assert self._view is not None  # noqa: S101
         view = None if done.error is not None else renewed(self._view, done.result)
         if view is None:
@@ -266,7 +266,7 @@ class Reconciler(Worker):
         for entry in self._recent:
             if any(entry["change"] is each.change for each in seen):
                 entry["times"]["seen"] = now_s
-        if self._doubts.are_settled():
+        if self._requests.are_settled():
             self._applying.retries.view_is_fresh()
         self._must_plan = self._is_news = True
 
@@ -282,11 +282,11 @@ class Reconciler(Worker):
         self._decided_s = time.monotonic()
         view = changed(self._view, self._applying.under_way)
         proposed = self._planner.plan(self._spec, self._health, view)
-        verdict = guard(proposed, view, self.values["delete_limit"], self._hold)
-        self._held, self._plan = verdict.held, verdict.plan
-        self._applying.renew(verdict.plan.changes)
+        result = guard(proposed, view, self.values["delete_limit"], self._hold)
+        self._withheld, self._plan = result.withheld, result.plan
+        self._applying.renew(result.plan.changes)
         self._cycle_open = self._is_news = True
-        said = (verdict.plan.sentence(), self._applying.sentence(), *verdict.held)
+        said = (result.plan.sentence(), self._applying.sentence(), *result.withheld)
         self._sentence = "; ".join(filter(None, said))
 
     def _choose(self, cidr: str, hosts: Sequence[str]) -> str:
@@ -343,7 +343,7 @@ class Reconciler(Worker):
         if retries.failed(change, str(error), is_stale, now_s):
             log.error("EC2 refused a change", change=str(change), reason=str(error))
         if is_stale and retries.awaits_view(change.key):
-            self._doubts.note(change, error.code)
+            self._requests.note(change, error.code)
         elif is_stale:
             self._observe_at_s = min(self._observe_at_s, now_s + retries.pause_s(change.key))
 
@@ -383,7 +383,7 @@ class Reconciler(Worker):
                 self._sentence,
                 self._cycles,
                 self._unread.reason or refused or None,
-                (*self._held, *(str(problem) for problem in self._plan.problems)),
+                (*self._withheld, *(str(problem) for problem in self._plan.problems)),
                 tuple(describe.change(each["change"], each["times"]) for each in self._recent),
                 self._applying.pending,
                 self._applying.expected_s(),
