@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from vpcrouter.aws.background import BackgroundCalls, Done
+from vpcrouter.aws.background import CALL_LIMIT_S, BackgroundCalls, Done
 from vpcrouter.aws.ec2 import PARALLEL_CALLS, THROTTLE_CODES, Ec2
 from vpcrouter.backoff import backoff_s
 from vpcrouter.errors import Ec2Error
@@ -51,7 +51,6 @@ from vpcrouter.routing.verify import Expectations, changed
 OBSERVE, READ_PART, DESCRIBE = "observe", "read part", "describe"
 """The calls that change nothing: reading the VPC, reading a part of it again, and writing down for
 the API what was read."""
-CALL_LIMIT_S = 60.0
 VERIFY_AFTER_S = 0.2
 FIRST_JUDGEMENT_S = 10.0
 REPORT_GAP_S = 0.1
@@ -139,8 +138,7 @@ class Reconciler(Worker):
         self._close_cycle()
         self._report(mailbox)
         mailbox.wait(self._time_left())
-        if self._calls.longest_s() > CALL_LIMIT_S:
-            raise Ec2Error("EC2", "NoReturn", f"a call has not ended in {CALL_LIMIT_S:g} s")
+        self._calls.raise_if_stuck("EC2")
 
     def _time_left(self) -> float:
         now_s = time.monotonic()
