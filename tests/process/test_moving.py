@@ -12,7 +12,7 @@ from tests.process.daemon import Daemon, Hosts
 from tests.process.test_routing import wait_target
 from tests.waiting import wait_until
 from vpcrouter.backoff import FIRST_PAUSE_S
-from workers.reconciler import VERIFY_AFTER_S
+from vpcrouter.reconcile.observe import VERIFY_AFTER_S
 
 CIDRS = [f"10.{number}.0.0/16" for number in range(60, 68)]
 MOVED = ("ReplaceRoute", "CreateRoute")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from vpcrouter.logs.setup import Later
+from vpcrouter.reconcile.facts import Decision
 from vpcrouter.routing.plan import Plan, Problem
 
 LOGGED_AT_ONCE = 20
@@ -14,28 +15,27 @@ class PlanLog:
 
     def __init__(self, log: Later, sentence: str) -> None:
         self._log = log
-        self._plan = Plan()
-        self._withheld: tuple[str, ...] = ()
-        self._sentence = sentence
+        self._last = Decision(Plan(), sentence)
 
-    def write(self, plan: Plan, withheld: tuple[str, ...], sentence: str) -> None:
+    def write(self, decision: Decision) -> None:
         """What was decided, what is withheld and why, and what no change can mend."""
-        for reason in set(withheld) - set(self._withheld):
+        for reason in set(decision.withheld) - set(self._last.withheld):
             self._log.error("held back", reason=reason)
-        if plan is not self._plan:
-            self._write_problems(plan.problems)
-            is_news = sentence != self._sentence and not self._is_progress(plan)
-            self._log.log(20 if is_news else 10, "cycle", decided=sentence)
-        self._plan, self._withheld, self._sentence = plan, withheld, sentence
+        if decision.plan is not self._last.plan:
+            self._write_problems(decision.plan.problems)
+            is_news = decision.sentence != self._last.sentence
+            is_news = is_news and not self._is_progress(decision.plan)
+            self._log.log(20 if is_news else 10, "cycle", decided=decision.sentence)
+        self._last = decision
         self._log.flush()
 
     def _is_progress(self, plan: Plan) -> bool:
         """Whether there is only less left of what was to be done before."""
         left = {change.key for change in plan.changes}
-        return bool(left) and left < {change.key for change in self._plan.changes}
+        return bool(left) and left < {change.key for change in self._last.plan.changes}
 
     def _write_problems(self, now: Sequence[Problem]) -> None:
-        before = self._plan.problems
+        before = self._last.plan.problems
         if before == now:
             return
         new, gone = sorted(set(now) - set(before)), sorted(set(before) - set(now))
