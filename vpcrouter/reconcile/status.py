@@ -76,7 +76,8 @@ class Status:
     def next_at(self) -> float:
         """When there is something to report; infinity: nothing yet."""
         routing_at = self._reported_at + REPORT_GAP_S if self._is_news else math.inf
-        may_describe = self._is_view_news and DESCRIBE not in self._calls.under_way
+        has_view = self._first_view_at is not None
+        may_describe = self._is_view_news and has_view and DESCRIBE not in self._calls.under_way
         return min(routing_at, self._describe_at if may_describe else math.inf)
 
     def describe_if_due(self, spec: RouteSpec | None, view: View | None, now_s: float) -> None:

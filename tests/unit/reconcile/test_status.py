@@ -121,6 +121,15 @@ def test_the_view_is_described_once_there_is_one_and_when_it_is_new() -> None:
     assert played.calls.under_way == {}
 
 
+def test_a_new_spec_wakes_nobody_up_while_there_is_no_view_to_describe() -> None:
+    played = Played()
+    played.status.spec_changed()
+    played.report(NOW_S)
+    assert played.status.next_at() == math.inf
+    played.status.observed(READ)
+    assert played.status.next_at() <= NOW_S
+
+
 def test_an_accepted_change_makes_it_new_and_a_refused_one_does_not(played: Played) -> None:
     played.status.change_ended(Outcome(TO_B, NOW_S))
     played.status.describe_if_due(SPEC, VIEW, NOW_S + 100.0)
