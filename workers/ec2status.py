@@ -5,13 +5,12 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import ClassVar
 
-from vpcrouter.aws.background import Calls, Done
+from vpcrouter.aws.background import BackgroundCalls, Done
 from vpcrouter.aws.instance_events import Kind, Notes, is_of_ours, parse_event
 from vpcrouter.aws.instance_health import RUNNING, Reading, judge
 from vpcrouter.aws.instance_status import StatusReader
 from vpcrouter.aws.sqs import QUEUE_URL, Letter, Queue
 from vpcrouter.backoff import backoff_s
-from vpcrouter.errors import Ec2Error
 from vpcrouter.ipc.mailbox import Mailbox
 from vpcrouter.logs import setup as logs
 from vpcrouter.logs.log_once import Trouble
@@ -25,7 +24,6 @@ STATUS, EVENTS = "status", "events"
 TICK_S = 0.5
 AFRESH_GAP_S = 1.0
 """However many events come, EC2 is asked no oftener than this on their account."""
-CALL_LIMIT_S = 60.0
 
 log = logs.get(__name__)
 
@@ -39,7 +37,7 @@ class StatusSource:
         self._reader = StatusReader(values["region"], values["vpc"])
         url = values["sqs_queue"]
         self._queue = Queue(values["region"], url) if url else None
-        self._calls: Calls[str] = Calls(2)
+        self._calls: BackgroundCalls[str] = BackgroundCalls(2)
         self._reading = Reading()
         self._notes = Notes()
         self._hosts: tuple[str, ...] = ()
@@ -64,8 +62,7 @@ class StatusSource:
         return (self._calls.fd,)
 
     def tend(self, hosts: Sequence[str]) -> bool:
-        if self._calls.longest_s() > CALL_LIMIT_S:
-            raise Ec2Error("AWS", "NoReturn", f"a call has not ended in {CALL_LIMIT_S:g} s")
+        self._calls.raise_if_stuck("AWS")
         ended = self._calls.collect()
         for done in ended:
             (self._on_status if done.what == STATUS else self._on_events)(done)

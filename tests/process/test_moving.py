@@ -12,7 +12,7 @@ from tests.process.daemon import Daemon, Hosts
 from tests.process.test_routing import wait_target
 from tests.waiting import wait_until
 from vpcrouter.backoff import FIRST_PAUSE_S
-from workers.reconciler import VERIFY_AFTER_S
+from vpcrouter.reconcile.observe import VERIFY_AFTER_S
 
 CIDRS = [f"10.{number}.0.0/16" for number in range(60, 68)]
 MOVED = ("ReplaceRoute", "CreateRoute")
@@ -36,7 +36,7 @@ def many(spec_file: Path, start_daemon: StartDaemon, ec2: EmbeddedEc2, net: Netw
     return daemon
 
 
-def first_look(ec2: EmbeddedEc2, seq: int, until: int) -> tuple[str, int]:
+def first_reread(ec2: EmbeddedEc2, seq: int, until: int) -> tuple[str, int]:
     """The daemon's first describe between two calls that is not to read back what was accepted;
     and by how many filters."""
     calls = [call for call in ec2.calls(seq) if call.seq < until]
@@ -51,10 +51,10 @@ def first_look(ec2: EmbeddedEc2, seq: int, until: int) -> tuple[str, int]:
     )
 
 
-def fail_while_looks_take_long(
+def fail_while_reads_take_long(
     host: str, action: str, ec2: EmbeddedEc2, hosts: Hosts, seq: int
 ) -> None:
-    """A look takes longer than a pause before a second try; the host's routes are to move."""
+    """A read takes longer than a pause before a second try; the host's routes are to move."""
     ec2.set_faults([{"action": "Describe*", "kind": "delay", "seconds": 3 * FIRST_PAUSE_S}])
     hosts.kill(host)
     wait_until(lambda: any(filters(call) > 1 for call in since(ec2, seq, action)), 10, action)
@@ -108,13 +108,13 @@ def test_what_is_learned_while_routes_move_counts_for_those_that_have_not_moved(
     assert set(targets[16:]) <= {net.eni_of[third]}
 
 
-def test_an_interface_that_is_gone_costs_one_look_and_a_second_try(
+def test_an_interface_that_is_gone_costs_one_partial_read_and_a_second_try(
     ec2: EmbeddedEc2, net: Network, hosts: Hosts, many: Daemon
 ) -> None:
     second, third = HOSTS[1:]
     net.delete_interface(second)  # whose listener, here, still answers
     mark = ec2.calls()[-1].seq
-    fail_while_looks_take_long(HOSTS[0], "DescribeNetworkInterfaces", ec2, hosts, mark)
+    fail_while_reads_take_long(HOSTS[0], "DescribeNetworkInterfaces", ec2, hosts, mark)
     for cidr in CIDRS:
         wait_target(net, {third}, cidr)
     calls = since(ec2, mark, "DescribeNetworkInterfaces", "ReplaceRoute")
@@ -130,15 +130,15 @@ def test_an_interface_that_is_gone_costs_one_look_and_a_second_try(
         and call.action == "ReplaceRoute"
         and (call.params["RouteTableId"], call.params["DestinationCidrBlock"]) in routes
     )
-    assert first_look(ec2, mark, first_again) == ("DescribeNetworkInterfaces", 2)
+    assert first_reread(ec2, mark, first_again) == ("DescribeNetworkInterfaces", 2)
 
 
-def test_a_route_that_is_gone_costs_one_look_and_a_second_try(
+def test_a_route_that_is_gone_costs_one_partial_read_and_a_second_try(
     ec2: EmbeddedEc2, net: Network, hosts: Hosts, many: Daemon
 ) -> None:
     net.delete_route(net.table_ids[0], CIDRS[0])
     mark = ec2.calls()[-1].seq
-    fail_while_looks_take_long(HOSTS[0], "DescribeRouteTables", ec2, hosts, mark)
+    fail_while_reads_take_long(HOSTS[0], "DescribeRouteTables", ec2, hosts, mark)
     for cidr in CIDRS:
         wait_target(net, set(HOSTS[1:]), cidr)
     of_it = [
@@ -149,4 +149,4 @@ def test_a_route_that_is_gone_costs_one_look_and_a_second_try(
     ]
     tries = [(call.action, bool(call.error_code)) for call in of_it]
     assert tries == [("ReplaceRoute", True), ("CreateRoute", False)]
-    assert first_look(ec2, mark, of_it[-1].seq) == ("DescribeRouteTables", 2)
+    assert first_reread(ec2, mark, of_it[-1].seq) == ("DescribeRouteTables", 2)

@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from vpcrouter.errors import Ec2Error
 
+CALL_LIMIT_S = 60.0
+
 K = TypeVar("K")
 
 
@@ -25,7 +27,7 @@ class Done(Generic[K]):
 
 
 @dataclass
-class Calls(Generic[K]):
+class BackgroundCalls(Generic[K]):
     """Up to `parallel` calls at once; `fd` is readable when one has ended."""
 
     parallel: int
@@ -67,7 +69,8 @@ class Calls(Generic[K]):
             done.append(each)
         return done
 
-    def longest_s(self) -> float:
-        """How long the oldest call has been under way."""
-        started_s = min(self.under_way.values(), default=time.monotonic())
-        return time.monotonic() - started_s
+    def raise_if_stuck(self, service: str) -> None:
+        """Raise an Ec2Error when a call to `service` never returns, as far as anybody can tell."""
+        now_s = time.monotonic()
+        if now_s - min(self.under_way.values(), default=now_s) > CALL_LIMIT_S:
+            raise Ec2Error(service, "NoReturn", f"a call has not ended in {CALL_LIMIT_S:g} s")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vpcrouter.aws.session import UNREADABLE, make_client, mapping_errors, open_session
 from vpcrouter.errors import Ec2Error
 from vpcrouter.model.view import STATIC, Interface, Route, RouteTable, Subnet, View
-from vpcrouter.routing.partial_read import Doubt, Look
+from vpcrouter.routing.partial_read import PartialRead, ReadRequest
 from vpcrouter.routing.plan import Action, Change
 
 if TYPE_CHECKING:
@@ -86,16 +86,16 @@ class Ec2:
         self._known = view if self._known is None else view.shared(self._known)
         return self._known
 
-    def look(self, doubt: Doubt) -> Look:
-        """Read what is in doubt, and no more."""
+    def read_part(self, request: ReadRequest) -> PartialRead:
+        """Read what is asked for, and no more."""
         tables: list[RouteTable] = []
         interfaces: list[Interface] = []
-        if doubt.tables:
-            tables = self._tables(_filter("route-table-id", doubt.tables))
-        if doubt.addresses:
-            by_address = _filter("addresses.private-ip-address", doubt.addresses)
+        if request.tables:
+            tables = self._tables(_filter("route-table-id", request.tables))
+        if request.addresses:
+            by_address = _filter("addresses.private-ip-address", request.addresses)
             interfaces = self._interfaces(by_address)
-        return Look(doubt, tuple(tables), tuple(interfaces))
+        return PartialRead(request, tuple(tables), tuple(interfaces))
 
     def _tables(self, *filters: "FilterTypeDef") -> list[RouteTable]:
         return self._describe(

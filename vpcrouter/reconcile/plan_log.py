@@ -1,49 +1,49 @@
-"""What the log says of plans: only what is new since the last time."""
+"""Logs what was decided: only what is new since the last time."""
 
 from collections.abc import Sequence
 
 from vpcrouter.logs.setup import Later
+from vpcrouter.reconcile.facts import Decision
 from vpcrouter.routing.plan import Plan, Problem
 
-TOLD_AT_ONCE = 20
+LOGGED_AT_ONCE = 20
 """So many problems are logged one by one."""
 
 
-class Telling:
-    """Remembers what was logged last."""
+class PlanLog:
+    """Knows what was logged last."""
 
     def __init__(self, log: Later, sentence: str) -> None:
         self._log = log
-        self._plan = Plan()
-        self._held: tuple[str, ...] = ()
-        self._sentence = sentence
+        self._last = Decision(Plan(), sentence)
 
-    def tell(self, plan: Plan, held: tuple[str, ...], sentence: str) -> None:
-        """What was decided, what is held back and why, and what no change can mend."""
-        for reason in set(held) - set(self._held):
+    def write(self, decision: Decision) -> None:
+        """What was decided, what is withheld and why, and what no change can mend."""
+        for reason in set(decision.withheld) - set(self._last.withheld):
             self._log.error("held back", reason=reason)
-        if plan is not self._plan:
-            self._tell_problems(plan.problems)
-            is_news = sentence != self._sentence and not self._is_progress(plan)
-            self._log.log(20 if is_news else 10, "cycle", decided=sentence)
-        self._plan, self._held, self._sentence = plan, held, sentence
+        if decision.plan is not self._last.plan:
+            self._write_problems(decision.plan.problems)
+            is_news = decision.sentence != self._last.sentence
+            is_news = is_news and not self._is_progress(decision.plan)
+            self._log.log(20 if is_news else 10, "cycle", decided=decision.sentence)
+        self._last = decision
         self._log.flush()
 
     def _is_progress(self, plan: Plan) -> bool:
         """Whether there is only less left of what was to be done before."""
         left = {change.key for change in plan.changes}
-        return bool(left) and left < {change.key for change in self._plan.changes}
+        return bool(left) and left < {change.key for change in self._last.plan.changes}
 
-    def _tell_problems(self, now: Sequence[Problem]) -> None:
-        before = self._plan.problems
+    def _write_problems(self, now: Sequence[Problem]) -> None:
+        before = self._last.plan.problems
         if before == now:
             return
         new, gone = sorted(set(now) - set(before)), sorted(set(before) - set(now))
-        for problem in new[:TOLD_AT_ONCE]:
+        for problem in new[:LOGGED_AT_ONCE]:
             self._log.log(20 if problem.is_wait else 30, problem.text, cidr=problem.cidr)
-        for problem in gone[:TOLD_AT_ONCE]:
+        for problem in gone[:LOGGED_AT_ONCE]:
             self._log.info("no longer so", cidr=problem.cidr, problem=problem.text)
-        more, more_gone = (max(0, len(each) - TOLD_AT_ONCE) for each in (new, gone))
+        more, more_gone = (max(0, len(each) - LOGGED_AT_ONCE) for each in (new, gone))
         if more or more_gone:
             text = "more of this kind; see /route_info"
             self._log.warning(text, new=more, no_longer_so=more_gone)

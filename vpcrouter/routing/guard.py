@@ -7,15 +7,15 @@ from vpcrouter.model.view import View
 from vpcrouter.routing.plan import Action, Plan
 
 ALWAYS_DELETABLE = 10
-"""So many deletions are never held back, however small the VPC."""
+"""So many deletions are never withheld, however small the VPC."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GuardResult:
     """The part of a plan that may be applied, and why the rest may not."""
 
     plan: Plan
-    held: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
 
 
 def reason_to_wait(spec: RouteSpec | None, view: View | None) -> str | None:
@@ -27,15 +27,15 @@ def reason_to_wait(spec: RouteSpec | None, view: View | None) -> str | None:
     return None
 
 
-def guard(plan: Plan, view: View, delete_limit: float, hold: str | None = None) -> Verdict:
-    """Take out of `plan` what the rules hold back; all of it if there is a reason to `hold`."""
-    if hold is not None:
-        return Verdict(replace(plan, changes=()), (hold,))
+def guard(plan: Plan, view: View, delete_limit: float, isolated: str | None = None) -> GuardResult:
+    """Take out of `plan` what the rules withhold: all of it if `isolated` says why we are."""
+    if isolated is not None:
+        return GuardResult(replace(plan, changes=()), (isolated,))
     reason = too_many_deletions(plan, view, delete_limit)
     if reason is None:
-        return Verdict(plan)
+        return GuardResult(plan)
     kept = tuple(change for change in plan.changes if change.action is not Action.DELETE)
-    return Verdict(replace(plan, changes=kept), (reason,))
+    return GuardResult(replace(plan, changes=kept), (reason,))
 
 
 def too_many_deletions(plan: Plan, view: View, delete_limit: float) -> str | None:

@@ -1,4 +1,4 @@
-"""The second look, at what EC2's refusal of a change has put in doubt. Pure."""
+"""Reading again the part of the view that a refused change shows to be stale. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -23,8 +23,8 @@ MOST = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
-    """Route tables by id, and hosts' addresses, of which what the view says may be wrong."""
+class ReadRequest:
+    """What to read: route tables by id, and the interfaces of hosts by address."""
 
     tables: frozenset[str] = frozenset()
     addresses: frozenset[str] = frozenset()
@@ -34,59 +34,58 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What EC2 says of what was in doubt."""
+class PartialRead:
+    """The answer to a request; what it asked for and does not show is gone."""
 
-    doubt: Doubt
+    request: ReadRequest
     tables: tuple[RouteTable, ...] = ()
     interfaces: tuple[Interface, ...] = ()
 
 
 @dataclass
-class Doubts:
-    """What has yet to be read again."""
+class ReadRequests:
+    """What is still to be read, and what was read since the last full read began."""
 
     _tables: set[str] = field(default_factory=set)
     _addresses: set[str] = field(default_factory=set)
-    _read: Doubt = field(default_factory=Doubt)
-    _newer: list[Look] = field(default_factory=list)
-    """What was seen since the last reading of all of the VPC began."""
+    _under_way: ReadRequest = field(default_factory=ReadRequest)
+    _newer: list[PartialRead] = field(default_factory=list)
 
     def note(self, change: Change, code: str) -> None:
-        """A change was refused; a look that is under way will answer for it, too."""
+        """A change was refused; a read of its part that is under way serves for it, too."""
         if code in TARGET_CODES and change.host is not None:
-            self._addresses.update({change.host} - self._read.addresses)
+            self._addresses.update({change.host} - self._under_way.addresses)
         else:
-            self._tables.update({change.table} - self._read.tables)
+            self._tables.update({change.table} - self._under_way.tables)
 
     def __bool__(self) -> bool:
         return bool(self._tables or self._addresses)
 
-    def take(self) -> Doubt:
-        """What to read now; until the next time, it is under way."""
-        self._read = Doubt(_some(self._tables), _some(self._addresses))
-        self._tables -= self._read.tables
-        self._addresses -= self._read.addresses
-        return self._read
+    def take(self) -> ReadRequest:
+        """What to read now, and no more than one call can; it is under way from now on."""
+        self._under_way = ReadRequest(_some(self._tables), _some(self._addresses))
+        self._tables -= self._under_way.tables
+        self._addresses -= self._under_way.addresses
+        return self._under_way
 
     def are_settled(self) -> bool:
         """Whether nothing is left to be read, or under way."""
-        return not self and not self._read
+        return not self and not self._under_way
 
-    def answered(self, look: Look | None) -> None:
-        """Nothing is under way any more; this was seen, or nothing could be."""
-        self._read = Doubt()
-        if look is not None:
-            self._newer.append(look)
+    def ended(self, read: PartialRead | None) -> None:
+        """The read under way has ended; None: it failed."""
+        self._under_way = ReadRequest()
+        if read is not None:
+            self._newer.append(read)
 
-    def all_is_being_read(self) -> None:
-        """A reading of all of the VPC begins."""
+    def full_read_begins(self) -> None:
+        """What was read before says nothing that the full read will not."""
         self._newer.clear()
 
     def correct(self, view: View) -> View:
-        """All of the VPC, with what was seen of it since its reading began."""
-        for look in self._newer:
-            view = renewed(view, look) or view
+        """The view of a full read, with what was read since that began."""
+        for read in self._newer:
+            view = renewed(view, read) or view
         return view
 
 
@@ -94,19 +93,19 @@ def _some(of: Iterable[str]) -> frozenset[str]:
     return frozenset(sorted(of)[:MOST])
 
 
-def renewed(view: View, look: Look) -> View | None:
-    """`view` with what `look` says; None when only all of the VPC can tell what that means.
+def renewed(view: View, read: PartialRead) -> View | None:
+    """`view` with what was read; None when only a full read can tell what that means.
 
     That is so where a route points at an interface that was not heard of before: it may be a
     service's, and not ours.
     """
-    tables = {table.id: table for table in look.tables}
-    interfaces = _interfaces(view, look)
+    tables = {table.id: table for table in read.tables}
+    interfaces = _interfaces(view, read)
     for table in view.tables:
         new = _targets(tables.get(table.id)) - _targets(table)
         if not new <= interfaces.keys():
             return None
-    kept = (table for table in view.tables if table.id not in look.doubt.tables - tables.keys())
+    kept = (table for table in view.tables if table.id not in read.request.tables - tables.keys())
     return View(
         view.vpc,
         tuple(tables.get(table.id, table) for table in kept),
@@ -120,12 +119,12 @@ def _targets(table: RouteTable | None) -> set[str]:
     return {route.interface for route in routes if route.interface}
 
 
-def _interfaces(view: View, look: Look) -> dict[str, Interface]:
+def _interfaces(view: View, read: PartialRead) -> dict[str, Interface]:
     """An interface that no longer has an address is gone only when it has no other."""
-    if not look.doubt.addresses:
+    if not read.request.addresses:
         return dict(view.interfaces)
-    found = {interface.id: interface for interface in look.interfaces}
-    without = (_without(each, look.doubt.addresses) for each in view.interfaces.values())
+    found = {interface.id: interface for interface in read.interfaces}
+    without = (_without(each, read.request.addresses) for each in view.interfaces.values())
     return {each.id: each for each in without if each.addresses} | found
 
 

@@ -32,7 +32,7 @@ def with_unwanted(number: int, kept: int = 0) -> tuple[Plan, View]:
 
 
 @pytest.mark.parametrize(
-    ("unwanted", "kept", "limit", "is_held"),
+    ("unwanted", "kept", "limit", "is_withheld"),
     [
         pytest.param(0, 5, 0.0, False, id="none"),
         pytest.param(ALWAYS_DELETABLE, 0, 0.0, False, id="ten may be at any time"),
@@ -43,28 +43,28 @@ def with_unwanted(number: int, kept: int = 0) -> tuple[Plan, View]:
         pytest.param(40, 0, 1.0, False, id="a share of all"),
     ],
 )
-def test_deletions_are_held_back_and_nothing_else(
-    unwanted: int, kept: int, limit: float, is_held: bool
+def test_deletions_are_withheld_and_nothing_else(
+    unwanted: int, kept: int, limit: float, is_withheld: bool
 ) -> None:
     found, of = with_unwanted(unwanted, kept)
-    verdict = guard(found, of, limit)
-    if is_held:
-        assert verdict.held == (too_many_deletions(found, of, limit),)
-        assert said(verdict.plan) == [f"create {CIDR} in rtb-1 to {A} (eni-a)"]
-        assert verdict.plan.problems == found.problems
+    result = guard(found, of, limit)
+    if is_withheld:
+        assert result.withheld == (too_many_deletions(found, of, limit),)
+        assert said(result.plan) == [f"create {CIDR} in rtb-1 to {A} (eni-a)"]
+        assert result.plan.problems == found.problems
     else:
-        assert verdict.plan == found
-        assert verdict.held == ()
+        assert result.plan == found
+        assert result.withheld == ()
         deletions = [each for each in found.changes if each.action is Action.DELETE]
         assert len(deletions) == unwanted
 
 
-def test_a_reason_to_hold_takes_out_all_changes_and_leaves_what_is_told() -> None:
+def test_isolation_takes_out_all_changes_and_leaves_what_is_told() -> None:
     found, of = with_unwanted(3)
-    verdict = guard(found, of, 1.0, "we are cut off")
+    result = guard(found, of, 1.0, "we are cut off")
     assert found.changes
-    assert verdict.plan == Plan((), found.problems)
-    assert verdict.held == ("we are cut off",)
+    assert result.plan == Plan((), found.problems)
+    assert result.withheld == ("we are cut off",)
 
 
 def test_the_reason_says_how_many_of_how_many_and_what_to_do() -> None:
