@@ -67,6 +67,7 @@ class Outcome(NamedTuple):
     ended_s: float
     is_accepted: bool = False
     is_throttled: bool = False
+    """Its route, too, is planned anew from what is known by now."""
     stale_code: str = ""
     """EC2's error code for what says that a part of the view is stale, and has to be read again."""
     read_by: float = math.inf
