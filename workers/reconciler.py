@@ -48,7 +48,7 @@ class Reconciler(Worker):
         self._decision = decide.FIRST_DECISION
         self._applier = apply.Applier(self._calls, pace, ec2.change, log)
         self._status = status.Status(self._calls, ec2.region)
-        self._plan_log = plan_log.PlanLog(log, self._decision.sentence)
+        self._plan_log = plan_log.PlanLog(log, self._decision)
         mailbox.watch(self._calls.fd)
         try:
             while True:
@@ -101,13 +101,12 @@ class Reconciler(Worker):
 
     def _plan_and_guard(self, now_s: float) -> None:
         wanted, view = self._inbox.wanted, self._observer.view
-        decision = self._decider.decide(wanted, view, self._applier.under_way, now_s)
-        self._applier.renew(decision.plan.changes)
-        self._decision = decision._replace(outlook=self._applier.outlook(now_s))
-        self._status.decided(decision)
+        self._decision = self._decider.decide(wanted, view, self._applier.under_way, now_s)
+        self._applier.renew(self._decision.plan.changes, now_s)
+        self._status.decided(self._decision)
 
     def _report(self, mailbox: WorkerMailbox) -> None:
-        self._plan_log.write(self._decision)
+        self._plan_log.write(self._decision, self._applier.outlook)
         now_s = time.monotonic()
         self._status.close_cycle(self._decision, self._applier.is_idle, now_s)
         if (flaps := self._inbox.damping_report()) is not None:

@@ -40,6 +40,8 @@ class Applier:
         self._make = make
         self._log = log
         self._retries = Retries()
+        self.outlook = ""
+        """How long it takes to start what was to be made at the last plan, where that is long."""
         self._queue: deque[Change] = deque()
         self._recent: deque[tuple[Change, dict[str, float]]] = deque(maxlen=RECENT_CHANGES)
 
@@ -59,10 +61,15 @@ class Applier:
         """How many changes are not made yet."""
         return len(self._queue) + len(self.under_way)
 
-    def renew(self, changes: Iterable[Change]) -> None:
+    def renew(self, changes: Iterable[Change], now_s: float) -> None:
         """These are to be made, in this order, and no others but those under way."""
         self._queue = deque(changes)
         self._retries.keep_only({change.key for change in (*self._queue, *self.under_way)})
+        expected_s = self._pace.expected_s(self._queue, now_s)
+        self.outlook = ""
+        if expected_s >= WORTH_SAYING_S:
+            waiting = count_of(len(self._queue), "route")
+            self.outlook = f"{waiting} to go, up to {expected_s:.0f} s at {self._pace.rate} calls/s"
 
     def start_all(self, wait: Callable[[float], object], now_s: float) -> None:
         """Start all that may be started now, and let their threads send.
@@ -108,18 +115,10 @@ class Applier:
             times.append(self._pace.next_s(waiting, now_s))
         return min((at_s for at_s in times if at_s is not None), default=math.inf)
 
-    def outlook(self, now_s: float) -> str:
-        """How long it takes to start what waits, where that is worth saying."""
-        expected_s = self._pace.expected_s(self._queue, now_s)
-        if expected_s < WORTH_SAYING_S:
-            return ""
-        waiting = count_of(len(self._queue), "route")
-        return f"{waiting} to go, up to {expected_s:.0f} s at {self._pace.rate} calls/s"
-
     def progress(self, now_s: float) -> Progress:
         expected_s = self._pace.expected_s(self._queue, now_s)
         refusals = "; ".join(sorted(set(self._retries.reasons)))
-        return Progress(tuple(self._recent), self._pending, expected_s, refusals)
+        return Progress(tuple(self._recent), self._pending, expected_s, refusals, self.outlook)
 
     # What became of them
 

@@ -1,4 +1,4 @@
-"""What to do: plan and guard, and the sentence that says what was decided."""
+"""What to do: plan and guard."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -9,7 +9,7 @@ from vpcrouter.routing.incremental import Planner
 from vpcrouter.routing.plan import Change, Plan, Policy
 from vpcrouter.routing.verify import changed
 
-FIRST_DECISION = Decision(Plan(), "waiting for the first route spec", is_wait=True)
+FIRST_DECISION = Decision(Plan(), waiting="waiting for the first route spec")
 
 
 class Decider:
@@ -33,11 +33,11 @@ class Decider:
         """Plan from `view` as it will be once the changes `under_way` are made, and guard."""
         if wanted.spec is None or view is None:
             reason = reason_to_wait(wanted.spec, view)
-            return Decision(Plan(), f"waiting: {reason}", is_wait=True)
+            return Decision(Plan(), waiting=f"waiting: {reason}")
         expected = changed(view, under_way)
         proposed = self._planner.plan(wanted.spec, wanted.health, expected)
         result = guard(proposed, expected, self._delete_limit, wanted.isolated)
-        return Decision(result.plan, result.plan.sentence(), result.withheld, made_at=now_s)
+        return Decision(result.plan, result.withheld, now_s)
 
     def _choose(self, cidr: str, hosts: Sequence[str]) -> str:
         """The same again while the first answer is good, as plans are made anew."""

@@ -46,20 +46,18 @@ class Observation(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """From deciding: the changes to make, those withheld and why, and all of it in a sentence."""
+    """From deciding: the changes to make, and those withheld and why."""
 
     plan: Plan
-    summary: str
     withheld: tuple[str, ...] = ()
-    outlook: str = ""
-    """How long it takes, where that is worth saying."""
     made_at: float = 0.0
-    is_wait: bool = False
-    """There is nothing to decide from yet."""
+    waiting: str = ""
+    """What for, if there is nothing to decide from yet."""
 
-    @property
-    def sentence(self) -> str:
-        return "; ".join(filter(None, (self.summary, self.outlook, *self.withheld)))
+    def sentence(self, outlook: str = "") -> str:
+        """What was decided, and how long it takes; put into words once changes have begun."""
+        said = (self.waiting or self.plan.sentence(), outlook, *self.withheld)
+        return "; ".join(filter(None, said))
 
 
 class Outcome(NamedTuple):
@@ -69,6 +67,7 @@ class Outcome(NamedTuple):
     ended_s: float
     is_accepted: bool = False
     is_throttled: bool = False
+    """Its route, too, is planned anew from what is known by now."""
     stale_code: str = ""
     """EC2's error code for what says that a part of the view is stale, and has to be read again."""
     read_by: float = math.inf
@@ -84,3 +83,5 @@ class Progress(NamedTuple):
     expected_s: float
     """How long it takes at most, by what is believed of EC2, to start all that waits."""
     refusals: str
+    outlook: str
+    """How long it takes as of the last plan, where that is worth saying."""

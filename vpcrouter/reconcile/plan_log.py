@@ -13,29 +13,32 @@ LOGGED_AT_ONCE = 20
 class PlanLog:
     """Knows what was logged last."""
 
-    def __init__(self, log: Later, sentence: str) -> None:
+    def __init__(self, log: Later, first: Decision) -> None:
         self._log = log
-        self._last = Decision(Plan(), sentence)
+        self._plan = Plan()
+        self._withheld: tuple[str, ...] = ()
+        self._sentence = first.sentence()
 
-    def write(self, decision: Decision) -> None:
+    def write(self, decision: Decision, outlook: str = "") -> None:
         """What was decided, what is withheld and why, and what no change can mend."""
-        for reason in set(decision.withheld) - set(self._last.withheld):
+        for reason in set(decision.withheld) - set(self._withheld):
             self._log.error("held back", reason=reason)
-        if decision.plan is not self._last.plan:
+        self._withheld = decision.withheld
+        if decision.plan is not self._plan:
             self._write_problems(decision.plan.problems)
-            is_news = decision.sentence != self._last.sentence
-            is_news = is_news and not self._is_progress(decision.plan)
-            self._log.log(20 if is_news else 10, "cycle", decided=decision.sentence)
-        self._last = decision
+            sentence = decision.sentence(outlook)
+            is_news = sentence != self._sentence and not self._is_progress(decision.plan)
+            self._log.log(20 if is_news else 10, "cycle", decided=sentence)
+            self._plan, self._sentence = decision.plan, sentence
         self._log.flush()
 
     def _is_progress(self, plan: Plan) -> bool:
         """Whether there is only less left of what was to be done before."""
         left = {change.key for change in plan.changes}
-        return bool(left) and left < {change.key for change in self._last.plan.changes}
+        return bool(left) and left < {change.key for change in self._plan.changes}
 
     def _write_problems(self, now: Sequence[Problem]) -> None:
-        before = self._last.plan.problems
+        before = self._plan.problems
         if before == now:
             return
         new, gone = sorted(set(now) - set(before)), sorted(set(before) - set(now))

@@ -54,7 +54,7 @@ class Status:
 
     def decided(self, decision: Decision) -> None:
         """A cycle begins, or goes on."""
-        if not decision.is_wait:
+        if not decision.waiting:
             self._is_cycle_open = self._is_news = True
 
     def close_cycle(self, decision: Decision, is_idle: bool, now_s: float) -> None:
@@ -102,7 +102,7 @@ class Status:
         """Where the reconciler stands; `unreadable` says why EC2 cannot be read."""
         self._is_news, self._reported_at = False, now_s
         return RoutingReport(
-            decision.sentence,
+            decision.sentence(progress.outlook),
             self._cycles,
             unreadable or progress.refusals or None,
             (*decision.withheld, *(str(problem) for problem in decision.plan.problems)),

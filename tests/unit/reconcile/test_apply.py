@@ -37,7 +37,7 @@ class Played:
     def start(self, *changes: Change, now_s: float = NOW_S) -> list[Change | str]:
         """Have these made, and start what may be; what is under way then."""
         if changes:
-            self.applier.renew(changes)
+            self.applier.renew(changes, NOW_S)
         self.applier.start(now_s)
         return list(self.calls.under_way)
 
@@ -85,7 +85,7 @@ def test_each_is_made_in_its_call() -> None:
 def test_the_first_may_be_started_before_the_others() -> None:
     played = Played()
     changes = numbered(TO_B, 3)
-    played.applier.renew(changes)
+    played.applier.renew(changes, NOW_S)
     assert played.applier.start(NOW_S, most=1)
     assert list(played.calls.under_way) == changes[:1]
     assert played.applier.start(NOW_S)
@@ -108,7 +108,7 @@ def test_threads_get_time_to_send_the_first_one_before_the_others(
 ) -> None:
     played = Played()
     played.start(*numbered(MISSING, under_way))
-    played.applier.renew(numbered(TO_B, count))
+    played.applier.renew(numbered(TO_B, count), NOW_S)
     found: list[tuple[float, int]] = []
 
     def wait(seconds: float) -> None:
@@ -131,7 +131,7 @@ def test_a_route_that_is_being_changed_waits_and_others_go_on() -> None:
 def test_what_a_new_plan_does_not_have_is_not_made() -> None:
     played = Played()
     played.start(*numbered(TO_B, 6))
-    played.applier.renew([MISSING])
+    played.applier.renew([MISSING], NOW_S)
     played.end_all()
     assert played.start() == [MISSING]
 
@@ -160,9 +160,13 @@ def test_where_one_bucket_is_empty_the_others_calls_go_on() -> None:
 )
 def test_how_long_it_takes_is_said_where_that_is_long(count: int, said: str) -> None:
     played = Played()
-    played.applier.renew(numbered(TO_B, count))
-    assert played.applier.outlook(NOW_S) == said
-    assert played.applier.progress(NOW_S).expected_s == max(0.0, (count - 50) / 5)
+    played.applier.renew(numbered(TO_B, count), NOW_S)
+    assert played.applier.outlook == said
+    progress = played.applier.progress(NOW_S)
+    assert progress.outlook == said
+    assert progress.expected_s == max(0.0, (count - 50) / 5)
+    played.applier.renew([], NOW_S)
+    assert played.applier.outlook == ""
 
 
 @pytest.mark.parametrize(
@@ -237,7 +241,7 @@ def test_each_reason_is_reported_once() -> None:
 def test_a_refusal_that_is_no_longer_to_be_tried_is_forgotten() -> None:
     played = Played()
     played.ended(TO_B, OTHERWISE)
-    played.applier.renew([MISSING])
+    played.applier.renew([MISSING], NOW_S)
     assert played.applier.progress(NOW_S).refusals == ""
 
 
@@ -264,7 +268,7 @@ def test_where_nothing_can_be_read_it_waits_for_a_pause() -> None:
 
 def test_throttling_is_said_once_and_is_no_refusal() -> None:
     played = Played()
-    played.applier.renew(numbered(TO_B, 3))
+    played.applier.renew(numbered(TO_B, 3), NOW_S)
     for change in numbered(TO_B, 2):
         assert played.ended(change, THROTTLED) == Outcome(change, NOW_S, is_throttled=True)
     assert played.log.events == ["EC2 throttles"]

@@ -35,34 +35,34 @@ def test_without_spec_or_view_there_is_nothing_to_decide(
     wanted: RouteSpec | None, of: View | None, sentence: str
 ) -> None:
     found = decider().decide(Wanted(wanted), of, [], 5.0)
-    assert found.is_wait
-    assert found.sentence == sentence
+    assert found.waiting
+    assert found.sentence() == sentence
     assert found.plan.changes == ()
 
 
 def test_before_anything_is_known_it_waits() -> None:
-    assert FIRST_DECISION.is_wait
-    assert FIRST_DECISION.sentence == "waiting for the first route spec"
+    assert FIRST_DECISION.waiting
+    assert FIRST_DECISION.sentence() == "waiting for the first route spec"
 
 
 def test_a_failed_hosts_route_is_to_be_moved() -> None:
     found = decider().decide(A_FAILED, ON_A, [], 5.0)
     assert found.plan.changes == (TO_B,)
-    assert found.sentence == "1 route moved off failed targets"
-    assert not found.is_wait
+    assert found.sentence() == "1 route moved off failed targets"
+    assert not found.waiting
     assert found.made_at == 5.0
     assert found.withheld == ()
 
 
 def test_what_is_under_way_is_not_decided_again() -> None:
-    assert decider().decide(A_FAILED, ON_A, [TO_B], 5.0).sentence == "nothing to do"
+    assert decider().decide(A_FAILED, ON_A, [TO_B], 5.0).sentence() == "nothing to do"
 
 
 def test_isolated_nothing_is_to_be_changed_and_the_sentence_says_why() -> None:
     found = decider().decide(A_FAILED._replace(isolated="all silent"), ON_A, [], 5.0)
     assert found.plan.changes == ()
     assert found.withheld == ("all silent",)
-    assert found.sentence == "nothing to do; all silent"
+    assert found.sentence() == "nothing to do; all silent"
 
 
 def test_too_many_deletions_are_withheld() -> None:
@@ -70,7 +70,7 @@ def test_too_many_deletions_are_withheld() -> None:
     found = decider().decide(Wanted(SPEC, health("a")), view(routes), [], 5.0)
     assert said(found.plan) == [f"create {CIDR} in rtb-1 to {A} (eni-a)"]
     assert len(found.withheld) == 1
-    assert found.withheld[0] in found.sentence
+    assert found.withheld[0] in found.sentence()
 
 
 def test_ignored_routes_are_not_deleted() -> None:
@@ -80,12 +80,12 @@ def test_ignored_routes_are_not_deleted() -> None:
         f"delete {OTHER} in rtb-1 (to eni-b)"
     ]
     found = decider(ignore_routes=(OTHER,)).decide(wanted, of, [], 5.0)
-    assert found.sentence == "nothing to do"
+    assert found.sentence() == "nothing to do"
 
 
 def test_the_outlook_stands_between_what_is_decided_and_what_is_withheld() -> None:
     found = decider().decide(A_FAILED._replace(isolated="all silent"), ON_A, [], 5.0)
-    assert found._replace(outlook="5 to go").sentence == "nothing to do; 5 to go; all silent"
+    assert found.sentence("5 to go") == "nothing to do; 5 to go; all silent"
 
 
 def test_a_choice_stands_while_it_is_good_however_often_plans_are_made() -> None:

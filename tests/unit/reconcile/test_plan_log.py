@@ -14,6 +14,7 @@ from vpcrouter.reconcile.facts import Decision
 from vpcrouter.reconcile.plan_log import LOGGED_AT_ONCE, PlanLog
 from vpcrouter.routing.plan import Plan, Problem
 
+WAITING = Decision(Plan(), waiting="waiting")
 PROBLEM, OTHERS = Problem(CIDR, "all its hosts have failed"), Problem(OTHER, "no route")
 
 
@@ -21,19 +22,20 @@ class Log:
     """A plan log, and what it writes of a decision."""
 
     def __init__(self) -> None:
-        self._plan_log = PlanLog(logs.Later(logs.get("vpcrouter.test")), "waiting")
+        self._plan_log = PlanLog(logs.Later(logs.get("vpcrouter.test")), WAITING)
 
-    def write(self, decision: Decision) -> list[EventDict]:
+    def write(self, decision: Decision, outlook: str = "") -> list[EventDict]:
         with capture_logs() as lines:
-            self._plan_log.write(decision)
+            self._plan_log.write(decision, outlook)
         return lines
 
     def events(self, decision: Decision) -> list[str]:
         """What is logged of it beside the cycle."""
         return [line["event"] for line in self.write(decision) if line["event"] != "cycle"]
 
-    def cycle_level(self, decision: Decision) -> str:
-        (level,) = [line["log_level"] for line in self.write(decision) if line["event"] == "cycle"]
+    def cycle_level(self, decision: Decision, outlook: str = "") -> str:
+        lines = self.write(decision, outlook)
+        (level,) = [line["log_level"] for line in lines if line["event"] == "cycle"]
         return str(level)
 
 
@@ -42,8 +44,8 @@ def log() -> Log:
     return Log()
 
 
-def decision(*problems: Problem, sentence: str = "nothing to do") -> Decision:
-    return Decision(Plan((), problems), sentence)
+def decision(*problems: Problem) -> Decision:
+    return Decision(Plan((), problems))
 
 
 def test_a_decision_is_logged_when_it_was_made(log: Log) -> None:
@@ -53,16 +55,16 @@ def test_a_decision_is_logged_when_it_was_made(log: Log) -> None:
 
 
 def test_one_that_says_nothing_new_is_a_detail(log: Log) -> None:
-    assert log.cycle_level(decision(sentence="waiting")) == "debug"
+    assert log.cycle_level(Decision(Plan(), waiting="waiting")) == "debug"
     assert log.cycle_level(decision()) == "info"
     assert log.cycle_level(decision()) == "debug"
 
 
 def test_so_is_one_by_which_there_is_only_less_left_to_do(log: Log) -> None:
-    assert log.cycle_level(Decision(Plan((TO_B, MISSING)), "2 routes")) == "info"
-    assert log.cycle_level(Decision(Plan((MISSING,)), "1 route")) == "debug"
-    assert log.cycle_level(Decision(Plan((TO_B,)), "another route")) == "info"
-    assert log.cycle_level(Decision(Plan(), "nothing to do")) == "info"
+    assert log.cycle_level(Decision(Plan((TO_B, MISSING))), "2 to go") == "info"
+    assert log.cycle_level(Decision(Plan((MISSING,))), "1 to go") == "debug"
+    assert log.cycle_level(Decision(Plan((TO_B,)))) == "info"
+    assert log.cycle_level(Decision(Plan())) == "info"
 
 
 def test_why_changes_are_withheld_is_logged_once(log: Log) -> None:
@@ -123,5 +125,5 @@ def test_lines_of_other_steps_are_written_with_it() -> None:
     later = logs.Later(logs.get("vpcrouter.test"))
     later.log(logging.INFO, "route replaced")
     with capture_logs() as lines:
-        PlanLog(later, "waiting").write(decision())
+        PlanLog(later, WAITING).write(decision())
     assert [line["event"] for line in lines] == ["route replaced", "cycle"]

@@ -14,8 +14,9 @@ from vpcrouter.routing.plan import Plan, Problem
 
 NOW_S = 1_000.0
 SPEC, VIEW = spec({CIDR: (A,)}), view({CIDR: "eni-a"})
-NOTHING_DONE = Progress((), 0, 0.0, "")
-NOTHING_TO_DO = Decision(Plan(), "nothing to do", made_at=NOW_S)
+NOTHING_DONE = Progress((), 0, 0.0, "", "")
+NOTHING_TO_DO = Decision(Plan(), made_at=NOW_S)
+WAITING = Decision(Plan(), waiting="waiting: for something")
 READ = Observation(NOW_S, has_view=True, is_new=True, is_settled=True)
 
 
@@ -74,7 +75,7 @@ def test_the_first_report_is_made_at_once_and_others_when_there_is_news() -> Non
         (lambda status: status.observed(Observation(NOW_S)), False),
         (lambda status: status.change_ended(Outcome(TO_B, NOW_S)), True),
         (lambda status: status.decided(NOTHING_TO_DO), True),
-        (lambda status: status.decided(NOTHING_TO_DO._replace(is_wait=True)), False),
+        (lambda status: status.decided(WAITING), False),
     ],
 )
 def test_news_is_reported_a_little_after_the_last_report(
@@ -89,13 +90,9 @@ def test_news_is_reported_a_little_after_the_last_report(
 
 def test_what_is_reported() -> None:
     status = Status(PlayedCalls(), "us-east-1")
-    decision = Decision(
-        Plan((), (Problem(CIDR, "all its hosts have failed"),)),
-        "nothing to do; 1 problem",
-        ("all silent",),
-        "5 to go",
-    )
-    progress = Progress(((TO_B, {"decided": 1.0}),), 3, 4.5, "refused")
+    plan = Plan((), (Problem(CIDR, "all its hosts have failed"),))
+    decision = Decision(plan, ("all silent",))
+    progress = Progress(((TO_B, {"decided": 1.0}),), 3, 4.5, "refused", "5 to go")
     report = status.report(decision, "", progress, NOW_S)
     assert report.sentence == "nothing to do; 1 problem; 5 to go; all silent"
     assert report.trouble == "refused"
@@ -180,7 +177,7 @@ def test_a_cycle_is_complete_once_nothing_is_left_to_be_tried(played: Played) ->
 
 
 def test_there_is_no_cycle_while_there_is_nothing_to_decide_from(played: Played) -> None:
-    played.decide(NOTHING_TO_DO._replace(is_wait=True))
+    played.decide(WAITING)
     played.status.spec_changed()
     assert played.report(NOW_S + REPORT_GAP_S) == 0
 
