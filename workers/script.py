@@ -11,8 +11,8 @@ from typing import ClassVar
 
 from vpcrouter.errors import PluginError
 from vpcrouter.health.detection import detection_sentence, worst_case_detection_s
-from vpcrouter.health.isolation import Brake, BrakedJudge
-from vpcrouter.health.judge import HealthPolicy
+from vpcrouter.health.isolation import IsolationPolicy
+from vpcrouter.health.judge import HealthPolicy, Judge
 from vpcrouter.ipc.mailbox import Mailbox
 from vpcrouter.linux.command_client import Commands, environment
 from vpcrouter.linux.command_server import End, Ended, Order
@@ -49,9 +49,9 @@ class Check:
     isolation_share: float = 1.0
 
     @property
-    def brake(self) -> Brake:
+    def isolation(self) -> IsolationPolicy:
         round_s = self.interval_s + self.timeout_s
-        return Brake(
+        return IsolationPolicy(
             self.isolation_share, self.worst_case_s, round_s, self.hurry_s / 2, self.parallel
         )
 
@@ -86,10 +86,10 @@ class ScriptLoop:
         self._check = check
         self._commands = commands
         self._clock = clock
-        self._judge = BrakedJudge(check.policy, check.brake)
+        self._judge = Judge(check.policy, check.isolation)
         self._asked: set[str] = set()
         """Witnesses that have not answered yet."""
-        self._cut_off = Trouble(
+        self._isolated = Trouble(
             log, "it is we who are cut off; no host is judged", "hosts answer again; judged afresh"
         )
         self._reasons = Reasons(monitor)
@@ -137,9 +137,7 @@ class ScriptLoop:
 
     def _read_mail(self, mailbox: Mailbox) -> None:
         if (predecessor := mailbox.take(HealthReport)) is not None:
-            self._judge.seed_failed(predecessor.changed_s)
-            if predecessor.cut_off:
-                self._judge.be_cut_off(predecessor.cut_off, self._clock())
+            self._judge.seed(predecessor, self._clock())
         if (wanted := mailbox.take(HostList)) is not None:
             self._set_hosts(wanted.hosts)
 
@@ -166,7 +164,7 @@ class ScriptLoop:
             if self._turn_of[host] != -1:
                 self._plan(host, now_s)
         self._judge.settle(now_s, is_asking=bool(self._asked))
-        self._cut_off.tell(self._judge.cut_off)
+        self._isolated.tell(self._judge.isolated)
 
     def _plan(self, host: str, due_s: float) -> None:
         self._number += 1

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from vpcrouter.errors import PluginError
-from vpcrouter.health.isolation import Brake, BrakedJudge, of_hearsay
+from vpcrouter.health.isolation import IsolationPolicy, of_hearsay
 from vpcrouter.health.judge import HealthPolicy, Judge
 from vpcrouter.ipc.mailbox import Mailbox
 from vpcrouter.logs import setup as logs
@@ -51,13 +51,12 @@ class CheckLoop:
         self._monitor = monitor
         self._interval_s = interval_s
         self._check = check
-        policy = HealthPolicy(fall=1, rise=1, hold_s=hold_s)
         self._probes = isolation_share is not None
-        self._judge = Judge(policy)
+        isolation = None
         if isolation_share is not None:
-            brake = Brake(isolation_share, interval_s, 2 * interval_s)
-            self._judge = BrakedJudge(policy, brake)
-        self._cut_off = Trouble(
+            isolation = IsolationPolicy(isolation_share, interval_s, 2 * interval_s)
+        self._judge = Judge(HealthPolicy(fall=1, rise=1, hold_s=hold_s), isolation)
+        self._isolated = Trouble(
             log, "it is we who are cut off; no host is judged", "hosts answer again; judged afresh"
         )
         self._hosts: tuple[str, ...] = ()
@@ -85,9 +84,7 @@ class CheckLoop:
         """Take the hosts to check; whether they changed."""
         predecessor = mailbox.take(HealthReport)
         if predecessor is not None:
-            self._judge.seed_failed(predecessor.changed_s)
-            if predecessor.cut_off:
-                self._judge.be_cut_off(predecessor.cut_off, time.monotonic())
+            self._judge.seed(predecessor, time.monotonic())
         wanted = mailbox.take(HostList)
         if wanted is None or wanted.hosts == self._hosts:
             return False
@@ -119,7 +116,7 @@ class CheckLoop:
                 self._judge.answered(host, now_s, host in questionable)
         self._judge.witnesses(now_s)  # who all have just been asked
         self._judge.settle(now_s)
-        self._cut_off.tell(self._judge.cut_off)
+        self._isolated.tell(self._judge.isolated)
 
     def _checked(self) -> tuple[frozenset[str], ...]:
         answer: Any = self._check(self._hosts)

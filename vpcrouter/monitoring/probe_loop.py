@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from vpcrouter.health.isolation import BrakedJudge
+from vpcrouter.health.judge import Judge
 from vpcrouter.ipc.mailbox import Mailbox
 from vpcrouter.linux import priority, privileges
 from vpcrouter.logs import setup as logs
@@ -101,9 +101,10 @@ class ProbeLoop:
         self._prober = prober
         self._clock = clock
         self._uplink = uplink
+        self._uplink_lost = ""
         self._uplink_fds = {uplink.fileno()} if uplink else set[int]()
-        self._schedule = Schedule(timing, BrakedJudge(timing.policy, timing.brake))
-        self._cut_off = Trouble(
+        self._schedule = Schedule(timing, Judge(timing.policy, timing.isolation))
+        self._isolated = Trouble(
             log, "it is we who are cut off; no host is judged", "hosts answer again; judged afresh"
         )
         self._behind = Trouble(
@@ -155,10 +156,10 @@ class ProbeLoop:
         self._judge()
         is_new = self._read_mail(mailbox)
         self._look_at_uplink(is_new or not ready.isdisjoint(self._uplink_fds))
-        self._schedule.settle(self._clock())
+        self._schedule.settle(self._clock(), self._uplink_lost)
         self._send()
-        self._schedule.settle(self._clock())
-        self._cut_off.tell(self._schedule.judge.cut_off)
+        self._schedule.settle(self._clock(), self._uplink_lost)
+        self._isolated.tell(self._schedule.judge.isolated)
         self._look_back()
         self._report(mailbox)
 
@@ -166,12 +167,12 @@ class ProbeLoop:
         """At news, and before a host may fail: news of a lost carrier can take a second."""
         judge = self._schedule.judge
         if self._uplink is not None and (is_news or judge.has_doubts):
-            judge.set_uplink(self._uplink.lost(list(self._schedule.hosts)))
+            self._uplink_lost = self._uplink.lost(list(self._schedule.hosts))
 
     def _plan_wait(self) -> float:
         now_s = self._clock()
         due_s = min(self._schedule.next_due_s(now_s), now_s + IDLE_S)
-        if self._schedule.changed:
+        if self._schedule.judge.records.changed:
             due_s = min(due_s, self._report_from_s)
         self._turn_s = now_s - self._woken_s
         self._wake_s = max(now_s, due_s)
@@ -220,7 +221,7 @@ class ProbeLoop:
         """Take what we are told; whether the hosts are new."""
         now_s = self._clock()
         if (report := mailbox.take(HealthReport)) is not None:
-            self._schedule.seed(report, now_s)
+            self._schedule.judge.seed(report, now_s)
         if (wanted := mailbox.take(HostList)) is None:
             return False
         self._schedule.set_hosts(wanted.hosts, now_s)
@@ -271,7 +272,7 @@ class ProbeLoop:
         found = self._audit.look()
         if bool(found) != bool(self._doubt.reason):  # the numbers change all the time
             self._doubt.tell(found)
-            self._schedule.changed = True
+            self._schedule.judge.records.changed = True
         if self._drain() is not None:
             self._audit.begin()
 
@@ -289,8 +290,8 @@ class ProbeLoop:
 
     def _report(self, mailbox: Mailbox) -> None:
         now_s = self._clock()
-        if self._schedule.changed and now_s >= self._report_from_s:
-            self._schedule.changed = False
+        if self._schedule.judge.records.changed and now_s >= self._report_from_s:
+            self._schedule.judge.records.changed = False
             self._report_from_s = now_s + len(self._schedule.hosts) * REPORT_S_PER_HOST
             report = self._schedule.judge.report(self._monitor)
             if self._doubt.reason:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vpcrouter.health.detection import detection_sentence, worst_case_detection_s
-from vpcrouter.health.isolation import Brake
+from vpcrouter.health.isolation import IsolationPolicy
 from vpcrouter.health.judge import HealthPolicy
 from vpcrouter.options.kinds import Option, seconds, whole
 
@@ -42,9 +42,9 @@ class Timing:
         )
 
     @property
-    def brake(self) -> Brake:
+    def isolation(self) -> IsolationPolicy:
         """A witness is asked in half the time in which a host in doubt can fail."""
-        return Brake(
+        return IsolationPolicy(
             self.isolation_share,
             self.worst_case_s,
             self.interval_s + self.timeout_s,

@@ -252,7 +252,7 @@ def test_all_at_once_is_no_hosts_failure(parallel: int) -> None:
     world = World(failing(hosts, 1025.0, 1070.0), parallel, isolation_share=0.5)
     world.tell(*hosts)
     world.run(60)
-    assert world.last.cut_off
+    assert world.last.isolated
     assert not world.last.healthy
     world.run(40)
     assert world.last == HealthReport("script", frozenset(hosts))
@@ -260,7 +260,7 @@ def test_all_at_once_is_no_hosts_failure(parallel: int) -> None:
 
 
 @pytest.mark.parametrize("fall", [1, 2])
-def test_one_host_fails_about_as_soon_as_without_the_brake(fall: int) -> None:
+def test_one_host_fails_about_as_soon_as_without_isolation(fall: int) -> None:
     hosts = [f"10.0.1.{number}" for number in range(20)]
     took_s = []
     for share in (0.5, 1.0):
