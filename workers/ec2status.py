@@ -16,7 +16,8 @@ from vpcrouter.ipc.mailbox import Mailbox
 from vpcrouter.logs import setup as logs
 from vpcrouter.logs.log_once import Trouble
 from vpcrouter.model.host_state import Verdict
-from vpcrouter.monitoring.check_loop import CheckLoop
+from vpcrouter.monitoring.check_rounds import CheckRounds
+from vpcrouter.monitoring.monitor_loop import MonitorLoop
 from vpcrouter.options.kinds import TEXT, Option, seconds
 from vpcrouter.options.values import Values
 from vpcrouter.plugins.contract import Monitor
@@ -31,7 +32,7 @@ log = logs.get(__name__)
 
 
 class StatusSource:
-    """Asks EC2 every interval, and the queue all the time; a Source (see `check_loop`)."""
+    """Asks EC2 every interval, and the queue all the time; a Source (see `check_rounds`)."""
 
     def __init__(self, values: Values) -> None:
         """Raises ConfigError."""
@@ -172,4 +173,5 @@ class Ec2Status(Monitor):
 
     def run(self, mailbox: Mailbox) -> None:
         source = StatusSource(self.values)
-        CheckLoop(self.name, TICK_S, self.values["hold_s"], source.check).run(mailbox, source)
+        checks = CheckRounds(TICK_S, self.values["hold_s"], source.check, source=source)
+        MonitorLoop(self.name, checks).run(mailbox)

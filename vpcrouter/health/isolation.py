@@ -5,7 +5,7 @@ Pure: no clock, socket or process. Time is an argument, in monotonic seconds.
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
 from typing import NamedTuple
@@ -199,8 +199,3 @@ def reason_to_hold(reports: Iterable[HealthReport]) -> str | None:
 def isolation_reasons(reports: Iterable[HealthReport]) -> list[str]:
     """What each isolated monitor says of why it is."""
     return sorted(f"{report.monitor}: {report.isolated}" for report in reports if report.isolated)
-
-
-def of_hearsay(report: HealthReport) -> HealthReport:
-    """The report of a monitor that passes on somebody else's word and probes nothing."""
-    return replace(report, probes=False)

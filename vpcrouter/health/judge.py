@@ -230,5 +230,17 @@ class Judge:
         record = self.records.get(host)
         return self._policy.fall - (record.misses if record else 0)
 
-    def report(self, monitor: str) -> HealthReport:
-        return self.records.report(monitor, self.isolated)
+    def report(self, monitor: str, doubt: str = "", probes: bool = True) -> HealthReport:
+        """What a monitor has to say; `doubt` and `probes` as in HealthReport."""
+        records = self.records
+        return HealthReport(
+            monitor,
+            records.healthy,
+            records.questionable,
+            records.failed,
+            records.failed_since,
+            self.isolated,
+            probes,
+            records.hosts,
+            doubt,
+        )

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from vpcrouter.model.host_state import State
-from vpcrouter.model.messages import HealthReport, Hosts
+from vpcrouter.model.messages import Hosts
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class Records:
         self.changed = False
         """The report is another one than it was; whoever reports it resets this."""
         self._records: dict[str, Record] = {}
-        self._hosts = Hosts()
+        self.hosts = Hosts()
         self._in: dict[State, set[str]] = {state: set() for state in State}
         self._failed_since: dict[str, float] = {}
 
@@ -56,7 +56,7 @@ class Records:
         for host in new:
             self._records[host] = Record()
             self._in[State.UNKNOWN].add(host)
-        self._hosts = Hosts(self._records)
+        self.hosts = Hosts(self._records)
         self.changed = self.changed or bool(gone or new)
 
     def fail(self, host: str, at_s: float) -> None:
@@ -93,14 +93,3 @@ class Records:
     def failed_since(self) -> Mapping[str, float]:
         """When each failed host was judged so."""
         return dict(self._failed_since)
-
-    def report(self, monitor: str, isolated: str) -> HealthReport:
-        return HealthReport(
-            monitor,
-            self.healthy,
-            self.questionable,
-            self.failed,
-            self.failed_since,
-            isolated,
-            judged=self._hosts,
-        )

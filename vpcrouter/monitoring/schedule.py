@@ -79,10 +79,8 @@ class Schedule:
         return self._ring
 
     def set_hosts(self, hosts: Iterable[str], now_s: float) -> None:
-        """Probe these from now on, new ones at once."""
+        """Probe these from now on, new ones at once; a new round begins."""
         wanted = dict.fromkeys(hosts)
-        if wanted.keys() == set(self._ring):
-            return
         self.judge.set_hosts(wanted, now_s)
         at = self._next_slot
         staying = [h for h in self._ring[at:] + self._ring[:at] if h in wanted]

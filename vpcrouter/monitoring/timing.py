@@ -96,16 +96,20 @@ def probe_options(prefix: str) -> tuple[Option, ...]:
 
 def check_probe_options(prefix: str, values: "Values") -> Iterator[str]:
     """A sentence for each relation between the options of `prefix` that does not hold."""
-    interval_s = values[f"{prefix}_interval"]
-    timeout_s = values[f"{prefix}_timeout"]
-    fastinter_s = values[f"{prefix}_fastinter"]
-    if timeout_s is not None and timeout_s >= interval_s:
-        yield (
-            f"{prefix}_timeout ({timeout_s:g} s) must be less than "
-            f"{prefix}_interval ({interval_s:g} s)"
-        )
+    interval_s, fastinter_s = values[f"{prefix}_interval"], values[f"{prefix}_fastinter"]
+    yield from check_timeout(prefix, values)
     if fastinter_s is not None and fastinter_s > interval_s:
         yield (
             f"{prefix}_fastinter ({fastinter_s:g} s) must not be more than "
+            f"{prefix}_interval ({interval_s:g} s)"
+        )
+
+
+def check_timeout(prefix: str, values: "Values") -> Iterator[str]:
+    """A sentence if the time-out is no shorter than the interval."""
+    interval_s, timeout_s = values[f"{prefix}_interval"], values[f"{prefix}_timeout"]
+    if timeout_s is not None and timeout_s >= interval_s:
+        yield (
+            f"{prefix}_timeout ({timeout_s:g} s) must be less than "
             f"{prefix}_interval ({interval_s:g} s)"
         )

@@ -1,20 +1,20 @@
 """When hosts fall silent together: which of them may fail, and when the monitor is isolated."""
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.monitoring.test_probe_loop import ALIVE, RTT_S, TIMING, Net, names
+from tests.unit.played_network import RTT_S, TIMING, Alive, PlayedNetwork, names
 from vpcrouter.health.detection import worst_case_detection_s
 from vpcrouter.health.isolation import IsolationPolicy, isolation_reasons, reason_to_hold
 from vpcrouter.health.judge import Judge
 from vpcrouter.model.host_state import State
 from vpcrouter.model.messages import HealthReport, HostList
-from vpcrouter.monitoring.check_loop import CheckLoop
+from vpcrouter.monitoring.check_rounds import CheckRounds
 from vpcrouter.monitoring.schedule import TICK_S
 from vpcrouter.monitoring.timing import Timing
 
@@ -24,8 +24,8 @@ WORST_S = worst_case_detection_s(1.0, 0.4, 3, 0.1)
 DIED_S = 5.345
 
 
-def run(alive: ALIVE, count: int, seconds: float, timing: Timing = WITH_ISOLATION) -> Net:
-    net = Net(alive, timing)
+def run(alive: Alive, count: int, seconds: float, timing: Timing = WITH_ISOLATION) -> PlayedNetwork:
+    net = PlayedNetwork(alive, timing)
     net.use(*names(count))
     net.run(seconds)
     return net
@@ -36,7 +36,7 @@ def dying(dead: Collection[str], at_s: float = DIED_S) -> Callable[[str, float],
     return lambda host, now_s: host not in gone or now_s < at_s
 
 
-def was_isolated(net: Net) -> bool:
+def was_isolated(net: PlayedNetwork) -> bool:
     return any(report.isolated for _, report in net.reports)
 
 
@@ -157,7 +157,7 @@ def test_new_hosts_that_never_answered_say_nothing_of_us() -> None:
 
 
 def test_a_new_generation_is_as_isolated_as_the_last_one() -> None:
-    net = Net(lambda _host, now_s: now_s >= 20.0, WITH_ISOLATION)
+    net = PlayedNetwork(lambda _host, now_s: now_s >= 20.0, WITH_ISOLATION)
     long_ago = frozenset({"10.0.0.2"})
     net.mail[HealthReport] = HealthReport(
         "icmpecho", failed=long_ago, changed_s={"10.0.0.2": 7.0}, isolated="nobody answers"
@@ -201,9 +201,7 @@ def test_silence_of_a_witness_is_no_miss() -> None:
 class Link:
     """An Uplink whose fate the test plays."""
 
-    def __init__(self, net: Net) -> None:
-        self.net = net
-        self.why = ""
+    why = ""
 
     def fileno(self) -> int:
         return 77
@@ -212,15 +210,14 @@ class Link:
         return self.why
 
 
-def with_link(alive: ALIVE, count: int) -> tuple[Net, Link]:
-    net = Net(alive, WITH_ISOLATION)
-    link = Link(net)
-    net.loop._uplink, net.loop._uplink_fds = link, {link.fileno()}
+def with_link(alive: Alive, count: int) -> tuple[PlayedNetwork, Link]:
+    link = Link()
+    net = PlayedNetwork(alive, WITH_ISOLATION, link)
     net.use(*names(count))
     return net, link
 
 
-def tell(net: Net, link: Link, why: str) -> None:
+def tell(net: PlayedNetwork, link: Link, why: str) -> None:
     """Let the loop hear of the link in its next turn."""
     link.why = why
     with pytest.MonkeyPatch.context() as patch:
@@ -286,45 +283,39 @@ def test_those_that_fall_together_fail_together_or_not_at_all(
 # A monitor that checks all hosts in one call
 
 
-def check_loop(hosts: Collection[str], share: float | None = 0.5) -> tuple[CheckLoop, set[str]]:
+def check_rounds(hosts: Sequence[str], share: float | None = 0.5) -> tuple[CheckRounds, set[str]]:
     failing: set[str] = set()
-    loop = CheckLoop("m", 1.0, 0.0, lambda _hosts: (failing, ()), share)
-    loop._judge.set_hosts(hosts, 0.0)
-    loop._hosts = tuple(hosts)
-    loop.round()
-    return loop, failing
-
-
-def report_of(loop: CheckLoop) -> HealthReport:
-    return loop._judge.report("m")
+    checks = CheckRounds(1.0, 0.0, lambda _hosts: (failing, ()), share)
+    checks.turn((), hosts)
+    return checks, failing
 
 
 @pytest.mark.parametrize("dead", [names(9)[:3], names(9)[6:], names(9)[::3]])
 def test_one_zone_fails_in_one_check(dead: tuple[str, ...]) -> None:
-    loop, failing = check_loop(names(9))
+    checks, failing = check_rounds(names(9))
     failing.update(dead)
-    loop.round()
-    assert report_of(loop).failed == set(dead)
+    checks.round()
+    assert checks.report("m").failed == set(dead)
 
 
 @pytest.mark.parametrize("dead", [names(9)[:5], names(9)[4:], names(9)])
 def test_most_of_them_do_not(dead: tuple[str, ...]) -> None:
-    loop, failing = check_loop(names(9))
+    checks, failing = check_rounds(names(9))
     failing.update(dead)
     for _ in range(3):
-        loop.round()
-        assert not report_of(loop).failed
-        assert report_of(loop).isolated
+        checks.round()
+        assert not checks.report("m").failed
+        assert checks.report("m").isolated
     failing.clear()
-    loop.round()
-    assert report_of(loop) == HealthReport("m", frozenset(names(9)))
+    checks.round()
+    assert checks.report("m") == HealthReport("m", frozenset(names(9)))
 
 
 def test_who_passes_on_somebodys_word_is_never_isolated() -> None:
-    loop, failing = check_loop(names(9), None)
+    checks, failing = check_rounds(names(9), None)
     failing.update(names(9))
-    loop.round()
-    assert report_of(loop).failed == set(names(9))
+    checks.round()
+    assert checks.report("m").failed == set(names(9))
 
 
 # The judge itself
@@ -397,7 +388,7 @@ def test_one_that_is_away_is_still_isolated() -> None:
 
 
 def test_a_list_of_hosts_that_comes_later_ends_nothing() -> None:
-    net = Net(lambda _host, _now_s: False, WITH_ISOLATION)
+    net = PlayedNetwork(lambda _host, _now_s: False, WITH_ISOLATION)
     net.mail[HealthReport] = HealthReport("icmpecho", isolated="x")
     net.run(2.0)
     net.mail[HostList] = HostList(names(2))
