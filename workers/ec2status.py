@@ -6,7 +6,7 @@ from functools import partial
 from typing import ClassVar
 
 from vpcrouter.aws.background import Calls, Done
-from vpcrouter.aws.instance_events import Kind, Notes, is_of_ours, parse_event
+from vpcrouter.aws.instance_events import EventKind, Notes, is_of_ours, parse_event
 from vpcrouter.aws.instance_health import RUNNING, Reading, judge
 from vpcrouter.aws.instance_status import StatusReader
 from vpcrouter.aws.sqs import QUEUE_URL, Letter, Queue
@@ -15,7 +15,7 @@ from vpcrouter.errors import Ec2Error
 from vpcrouter.ipc.mailbox import Mailbox
 from vpcrouter.logs import setup as logs
 from vpcrouter.logs.log_once import Trouble
-from vpcrouter.model.host_state import Verdict
+from vpcrouter.model.host_state import CheckResult
 from vpcrouter.monitoring.check_rounds import CheckRounds
 from vpcrouter.monitoring.monitor_loop import MonitorLoop
 from vpcrouter.options.kinds import TEXT, Option, seconds
@@ -88,7 +88,7 @@ class StatusSource:
         if self._queue and may_receive and EVENTS not in under_way:
             self._calls.start(EVENTS, partial(self._queue.exchange, tuple(self._receipts)))
 
-    def check(self, hosts: Sequence[str]) -> Verdict:
+    def check(self, hosts: Sequence[str]) -> CheckResult:
         """Judge the hosts by what is known now."""
         return judge(hosts, self._reading, self._notes.words(time.time()))
 
@@ -136,7 +136,7 @@ class StatusSource:
             self._notes.take(event, time.monotonic(), time.time())
         # One that has just started may be where a host's address is now.
         is_neighbour = event.account in self._reading.owner_of.values()
-        if event.kind is Kind.STATE and (is_ours or (is_neighbour and event.value == RUNNING)):
+        if event.kind is EventKind.STATE and (is_ours or (is_neighbour and event.value == RUNNING)):
             self._is_wanted = True
 
 

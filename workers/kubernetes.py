@@ -14,7 +14,7 @@ from vpcrouter.kubernetes.node_watch import (
     is_installed,
 )
 from vpcrouter.kubernetes.nodes import judge_nodes
-from vpcrouter.model.host_state import Verdict
+from vpcrouter.model.host_state import CheckResult
 from vpcrouter.monitoring.check_rounds import CheckRounds
 from vpcrouter.monitoring.monitor_loop import MonitorLoop
 from vpcrouter.options.kinds import PATH, TEXT, Option, seconds
@@ -42,7 +42,7 @@ class NodeSource:
         self._watch.check_alive()
         return has_changed and bool(hosts)
 
-    def check(self, hosts: Sequence[str]) -> Verdict:
+    def check(self, hosts: Sequence[str]) -> CheckResult:
         """Judge the hosts by what is known now."""
         return judge_nodes(hosts, self._watch.nodes)
 

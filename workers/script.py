@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from vpcrouter.ipc.mailbox import Mailbox
-from vpcrouter.linux.command_client import Commands
+from vpcrouter.linux.command_client import CommandClient
 from vpcrouter.logs import setup as logs
 from vpcrouter.monitoring.command_checks import HOST, CommandCheck, CommandChecks
 from vpcrouter.monitoring.monitor_loop import MonitorLoop
@@ -91,7 +91,7 @@ class Script(Monitor):
     def run(self, mailbox: Mailbox) -> None:
         check = _check_of(self.values)
         log.info(check.timing.describe(), monitor=self.name)
-        with Commands() as commands:
+        with CommandClient() as commands:
             MonitorLoop(self.name, CommandChecks(self.name, check, commands)).run(mailbox)
 
 

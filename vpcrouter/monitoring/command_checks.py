@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from vpcrouter.errors import PluginError
 from vpcrouter.health.judge import Judge
-from vpcrouter.linux.command_client import Commands, environment
+from vpcrouter.linux.command_client import CommandClient, environment
 from vpcrouter.linux.command_server import End, Ended, Order
 from vpcrouter.logs import setup as logs
 from vpcrouter.logs.log_once import Seldom
@@ -49,7 +49,7 @@ class CommandChecks:
         self,
         monitor: str,
         check: CommandCheck,
-        commands: Commands,
+        commands: CommandClient,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._check = check
