@@ -12,7 +12,8 @@ from vpcrouter.errors import ConfigError, SpecError
 from vpcrouter.ipc.mailbox import Mailbox, StopWorker
 from vpcrouter.logs.setup import get as get_logger
 from vpcrouter.model.spec import MAX_SPEC_BYTES, Document, parse_spec
-from vpcrouter.monitoring.check_loop import CheckLoop, Source
+from vpcrouter.monitoring.check_rounds import CheckRounds, Source
+from vpcrouter.monitoring.monitor_loop import MonitorLoop
 from vpcrouter.options.kinds import CIDRS, PATH, SWITCH, TEXT, Kind, Option, seconds, share, whole
 from vpcrouter.options.values import Values
 from vpcrouter.plugins.contract import Monitor, Watcher
@@ -47,30 +48,28 @@ __all__ = [  # noqa: RUF022 - in the order of docs/plugins.md
     "etcd_urls",
     # monitors
     "Monitor",
-    "CheckLoop",
+    "MonitorLoop",
+    "CheckRounds",
     "Source",
-    # monitors that probe in their own time
-    "ProbeLoop",
+    # monitors that probe every host in its own time
+    "ProbingMonitor",
     "Prober",
     "Outcome",
-    "Timing",
-    "probe_options",
-    "check_probe_options",
 ]
 
 if TYPE_CHECKING:
     from vpcrouter.etcd.follower import EtcdAccess, EtcdFollower, EtcdKeys, etcd_urls
-    from vpcrouter.monitoring.probe_loop import ProbeLoop, Prober
+    from vpcrouter.monitoring.prober import Prober
     from vpcrouter.monitoring.schedule import Outcome
-    from vpcrouter.monitoring.timing import Timing, check_probe_options, probe_options
+    from vpcrouter.plugins.probing_monitor import ProbingMonitor
 else:
     # Loaded when a plugin imports them, because most need none: urllib3 alone is large. Type
     # checkers don't see this function, which would have any name be there.
     _ON_USE = {
         "vpcrouter.etcd.follower": {"EtcdAccess", "EtcdFollower", "EtcdKeys", "etcd_urls"},
-        "vpcrouter.monitoring.probe_loop": {"ProbeLoop", "Prober"},
+        "vpcrouter.monitoring.prober": {"Prober"},
         "vpcrouter.monitoring.schedule": {"Outcome"},
-        "vpcrouter.monitoring.timing": {"Timing", "check_probe_options", "probe_options"},
+        "vpcrouter.plugins.probing_monitor": {"ProbingMonitor"},
     }
 
     def __getattr__(name: str) -> object:

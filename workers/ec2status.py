@@ -6,7 +6,7 @@ from functools import partial
 from typing import ClassVar
 
 from vpcrouter.aws.background import BackgroundCalls, Done
-from vpcrouter.aws.instance_events import Kind, Notes, is_of_ours, parse_event
+from vpcrouter.aws.instance_events import EventKind, Notes, is_of_ours, parse_event
 from vpcrouter.aws.instance_health import RUNNING, Reading, judge
 from vpcrouter.aws.instance_status import StatusReader
 from vpcrouter.aws.sqs import QUEUE_URL, Letter, Queue
@@ -14,8 +14,9 @@ from vpcrouter.backoff import backoff_s
 from vpcrouter.ipc.mailbox import Mailbox
 from vpcrouter.logs import setup as logs
 from vpcrouter.logs.log_once import Trouble
-from vpcrouter.model.host_state import Verdict
-from vpcrouter.monitoring.check_loop import CheckLoop
+from vpcrouter.model.host_state import CheckResult
+from vpcrouter.monitoring.check_rounds import CheckRounds
+from vpcrouter.monitoring.monitor_loop import MonitorLoop
 from vpcrouter.options.kinds import TEXT, Option, seconds
 from vpcrouter.options.values import Values
 from vpcrouter.plugins.contract import Monitor
@@ -29,7 +30,7 @@ log = logs.get(__name__)
 
 
 class StatusSource:
-    """Asks EC2 every interval, and the queue all the time; a Source (see `check_loop`)."""
+    """Asks EC2 every interval, and the queue all the time; a Source (see `check_rounds`)."""
 
     def __init__(self, values: Values) -> None:
         """Raises ConfigError."""
@@ -84,7 +85,7 @@ class StatusSource:
         if self._queue and may_receive and EVENTS not in under_way:
             self._calls.start(EVENTS, partial(self._queue.exchange, tuple(self._receipts)))
 
-    def check(self, hosts: Sequence[str]) -> Verdict:
+    def check(self, hosts: Sequence[str]) -> CheckResult:
         """Judge the hosts by what is known now."""
         return judge(hosts, self._reading, self._notes.words(time.time()))
 
@@ -132,7 +133,7 @@ class StatusSource:
             self._notes.take(event, time.monotonic(), time.time())
         # One that has just started may be where a host's address is now.
         is_neighbour = event.account in self._reading.owner_of.values()
-        if event.kind is Kind.STATE and (is_ours or (is_neighbour and event.value == RUNNING)):
+        if event.kind is EventKind.STATE and (is_ours or (is_neighbour and event.value == RUNNING)):
             self._is_wanted = True
 
 
@@ -169,4 +170,5 @@ class Ec2Status(Monitor):
 
     def run(self, mailbox: Mailbox) -> None:
         source = StatusSource(self.values)
-        CheckLoop(self.name, TICK_S, self.values["hold_s"], source.check).run(mailbox, source)
+        checks = CheckRounds(TICK_S, self.values["hold_s"], source.check, source=source)
+        MonitorLoop(self.name, checks).run(mailbox)

@@ -5,16 +5,11 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from vpcrouter.errors import ConfigError
-from vpcrouter.ipc.mailbox import Mailbox
-from vpcrouter.linux import priority
 from vpcrouter.monitoring.client_tls import ClientTls, TlsFiles
 from vpcrouter.monitoring.http import CheckUrl, HttpCheck, HttpProber, Statuses
-from vpcrouter.monitoring.probe_loop import ProbeLoop
-from vpcrouter.monitoring.timing import Timing, check_probe_options, probe_options
-from vpcrouter.monitoring.uplink import Uplink
 from vpcrouter.options.kinds import PATH, SWITCH, TEXT, Kind, Option
 from vpcrouter.options.values import Values
-from vpcrouter.plugins.contract import Monitor
+from vpcrouter.plugins.probing_monitor import ProbingMonitor
 
 PREFIX = "http_check"
 NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
@@ -71,12 +66,12 @@ def _tls_options() -> Iterable[Option]:
     )
 
 
-class Http(Monitor):
-    """Needs no rights; CAP_SYS_NICE makes its probes punctual."""
+class Http(ProbingMonitor):
+    """Needs no rights."""
 
     name: ClassVar[str] = "http"
     version: ClassVar[str] = "1"
-    capabilities: ClassVar[frozenset[str]] = frozenset({priority.RIGHT})
+    prefix: ClassVar[str] = PREFIX
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:
@@ -100,20 +95,12 @@ class Http(Monitor):
             "text that the first 64 KiB of a good answer contain",
             example="ready",
         )
-        yield from probe_options(PREFIX)
+        yield from super().add_arguments()
         yield from _tls_options()
 
     @classmethod
-    def interval_s(cls, values: Values) -> float:
-        return float(values[f"{PREFIX}_interval"])
-
-    @classmethod
-    def detection_s(cls, values: Values) -> float:
-        return Timing.of(values, PREFIX).worst_case_s
-
-    @classmethod
     def check_arguments(cls, values: Values) -> Iterable[str]:
-        yield from check_probe_options(PREFIX, values)
+        yield from super().check_arguments(values)
         ca, cert, key = (values[f"{PREFIX}_{name}"] for name in ("ca", "cert", "key"))
         if key is not None and cert is None:
             yield f"{PREFIX}_key: is of no use without {PREFIX}_cert"
@@ -130,7 +117,8 @@ class Http(Monitor):
         except ValueError as error:
             yield f"{PREFIX} options for TLS: {error}"
 
-    def run(self, mailbox: Mailbox) -> None:
+    def make_prober(self) -> HttpProber:
+        """Raises ConfigError when the files for TLS are no good any more."""
         values = self.values
         tls = ClientTls(_tls_files(values))
         check = HttpCheck(
@@ -145,9 +133,7 @@ class Http(Monitor):
                 tls.context()
             except ValueError as error:
                 raise ConfigError([f"{PREFIX} options for TLS: {error}"]) from None
-        prober = HttpProber(self.name, check)
-        timing = Timing.of(values, PREFIX)
-        ProbeLoop(self.name, timing, prober, uplink=Uplink.open()).run(mailbox)
+        return HttpProber(self.name, check)
 
 
 def _tls_files(values: Values) -> TlsFiles:

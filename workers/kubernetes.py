@@ -14,8 +14,9 @@ from vpcrouter.kubernetes.node_watch import (
     is_installed,
 )
 from vpcrouter.kubernetes.nodes import judge_nodes
-from vpcrouter.model.host_state import Verdict
-from vpcrouter.monitoring.check_loop import CheckLoop
+from vpcrouter.model.host_state import CheckResult
+from vpcrouter.monitoring.check_rounds import CheckRounds
+from vpcrouter.monitoring.monitor_loop import MonitorLoop
 from vpcrouter.options.kinds import PATH, TEXT, Option, seconds
 from vpcrouter.options.values import Values
 from vpcrouter.plugins.contract import Monitor
@@ -27,7 +28,7 @@ USERS_OWN = "~/.kube/config"
 
 
 class NodeSource:
-    """The nodes' watch as a Source (see `vpcrouter.monitoring.check_loop`)."""
+    """The nodes' watch as a Source (see `vpcrouter.monitoring.check_rounds`)."""
 
     def __init__(self, watch: NodeWatch) -> None:
         self._watch = watch
@@ -41,7 +42,7 @@ class NodeSource:
         self._watch.check_alive()
         return has_changed and bool(hosts)
 
-    def check(self, hosts: Sequence[str]) -> Verdict:
+    def check(self, hosts: Sequence[str]) -> CheckResult:
         """Judge the hosts by what is known now."""
         return judge_nodes(hosts, self._watch.nodes)
 
@@ -106,7 +107,9 @@ class Kubernetes(Monitor):
         watch.start()
         source = NodeSource(watch)
         interval_s = self.interval_s(self.values)
-        CheckLoop(self.name, interval_s, self.values["hold_s"], source.check).run(mailbox, source)
+        hold_s = self.values["hold_s"]
+        checks = CheckRounds(interval_s, hold_s, source.check, source=source)
+        MonitorLoop(self.name, checks).run(mailbox)
 
 
 def _has_own_config() -> bool:

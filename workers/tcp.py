@@ -5,19 +5,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
-from vpcrouter.ipc.mailbox import Mailbox
-from vpcrouter.linux import priority
 from vpcrouter.monitoring.connect import SocketProber
-from vpcrouter.monitoring.probe_loop import ProbeLoop
 from vpcrouter.monitoring.refusal import stands
 from vpcrouter.monitoring.socket_pool import ReusedSockets
-from vpcrouter.monitoring.timing import Timing, check_probe_options, probe_options
-from vpcrouter.monitoring.uplink import Uplink
 from vpcrouter.options.kinds import Option, whole
-from vpcrouter.options.values import Values
-from vpcrouter.plugins.contract import Monitor
-
-PREFIX = "tcp_check"
+from vpcrouter.plugins.probing_monitor import ProbingMonitor
 
 
 class ConnectProber(SocketProber[socket.socket]):
@@ -55,32 +47,18 @@ class ConnectProber(SocketProber[socket.socket]):
         return stands(pending, event)
 
 
-class Tcp(Monitor):
-    """Needs no rights; CAP_SYS_NICE makes its probes punctual."""
+class Tcp(ProbingMonitor):
+    """Needs no rights."""
 
     name: ClassVar[str] = "tcp"
     version: ClassVar[str] = "1"
-    capabilities: ClassVar[frozenset[str]] = frozenset({priority.RIGHT})
+    prefix: ClassVar[str] = "tcp_check"
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:
         port = whole(1, 65_535, "PORT")
-        yield Option(f"{PREFIX}_port", port, 22, "the TCP port that healthy hosts accept on")
-        yield from probe_options(PREFIX)
+        yield Option(f"{cls.prefix}_port", port, 22, "the TCP port that healthy hosts accept on")
+        yield from super().add_arguments()
 
-    @classmethod
-    def interval_s(cls, values: Values) -> float:
-        return float(values[f"{PREFIX}_interval"])
-
-    @classmethod
-    def detection_s(cls, values: Values) -> float:
-        return Timing.of(values, PREFIX).worst_case_s
-
-    @classmethod
-    def check_arguments(cls, values: Values) -> Iterable[str]:
-        return check_probe_options(PREFIX, values)
-
-    def run(self, mailbox: Mailbox) -> None:
-        prober = ConnectProber(self.values[f"{PREFIX}_port"])
-        timing = Timing.of(self.values, PREFIX)
-        ProbeLoop(self.name, timing, prober, uplink=Uplink.open()).run(mailbox)
+    def make_prober(self) -> ConnectProber:
+        return ConnectProber(self.values[f"{self.prefix}_port"])

@@ -18,8 +18,9 @@ from tests.bench.noise import noise
 from vpcrouter.ipc.mailbox import StopWorker
 from vpcrouter.model.host_state import Health, merge
 from vpcrouter.model.messages import Envelope, HealthReport, HostList, Message
-from vpcrouter.monitoring.probe_loop import REPORT_S_PER_HOST, ProbeLoop
+from vpcrouter.monitoring.monitor_loop import REPORT_S_PER_HOST, MonitorLoop
 from vpcrouter.monitoring.schedule import Outcome
+from vpcrouter.monitoring.scheduled_probes import ScheduledProbes
 from vpcrouter.monitoring.timing import Timing
 from vpcrouter.routing.incremental import Planner
 from vpcrouter.routing.plan import Policy, plan
@@ -138,7 +139,8 @@ def of_hosts(count: int) -> dict[str, Any]:
 def _probing(hosts: Sequence[str]) -> tuple[float, HealthReport]:
     """CPU microseconds for each probe, once all are known to be healthy; and the last report."""
     net = Played()
-    loop = ProbeLoop(MONITOR, TIMING, net, clock=lambda: net.now_s)
+    probes = ScheduledProbes(TIMING, net, clock=lambda: net.now_s)
+    loop = MonitorLoop(MONITOR, probes, clock=lambda: net.now_s)
     net.mail[HostList] = HostList(tuple(hosts))
 
     def play(seconds: float) -> float:
@@ -147,7 +149,7 @@ def _probing(hosts: Sequence[str]) -> tuple[float, HealthReport]:
         with contextlib.suppress(StopWorker):
             while True:
                 loop.turn(net)  # type: ignore[arg-type]  # it has what the loop needs
-        loop._woken_s = net.now_s = net.until_s
+        probes._lateness.woken_s = net.now_s = net.until_s
         return time.process_time() - began_s
 
     play(2 * PLAYED_S + len(hosts) / 20_000)

@@ -41,7 +41,7 @@ class Told(Monitor):
                 data, sender = inbox.recvfrom(65536)
                 failed = json.loads(data)
                 now_s = time.monotonic()
-                for host in judge.failed.difference(failed):
+                for host in judge.records.failed.difference(failed):
                     judge.answered(host, now_s)
                 for host in failed:
                     judge.missed(host, now_s)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from unittest import mock
 
 from vpcrouter.ipc.mailbox import Mailbox
-from vpcrouter.monitoring import probe_loop
+from vpcrouter.monitoring import scheduled_probes
 from vpcrouter.monitoring.refusal import raise_for_error
 from workers import tcp
 
@@ -28,9 +28,9 @@ class CredulousProber(tcp.ConnectProber):
 class Credulous(tcp.Tcp):
     name: ClassVar[str] = "credulous"
 
+    def make_prober(self) -> tcp.ConnectProber:
+        return CredulousProber(self.values["tcp_check_port"])
+
     def run(self, mailbox: Mailbox) -> None:
-        with (
-            mock.patch.object(tcp, "ConnectProber", CredulousProber),
-            mock.patch.object(probe_loop, "PACE_S", WINDOW_S),
-        ):
+        with mock.patch.object(scheduled_probes, "PACE_S", WINDOW_S):
             super().run(mailbox)

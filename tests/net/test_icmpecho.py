@@ -377,12 +377,12 @@ def test_no_carrier_on_our_own_link_fails_nothing(net: Net, count: int) -> None:
         monitor.use(*any_ip(count))
         monitor.expect("healthy", lambda r: len(r.healthy) == count, START_S)
         net.far_end("down")
-        monitor.expect("cut off", lambda r: "v0 is down" in r.cut_off, 5.0)
+        monitor.expect("cut off", lambda r: "v0 is down" in r.isolated, 5.0)
         monitor.watch(1.5)
         assert not monitor.last.healthy
         net.far_end("up")
         monitor.expect("healthy again", lambda r: len(r.healthy) == count, 10.0)
-        assert not monitor.last.cut_off
+        assert not monitor.last.isolated
         assert not monitor.ever_failed()
 
 
@@ -391,7 +391,7 @@ def test_silence_of_all_at_once_fails_nothing(net: Net) -> None:
         monitor.use(*any_ip(50))
         monitor.expect("healthy", lambda r: len(r.healthy) == 50, START_S)
         net.be_silent(True)
-        monitor.expect("cut off", lambda r: "50 of 50" in r.cut_off, 5.0)
+        monitor.expect("cut off", lambda r: "50 of 50" in r.isolated, 5.0)
         net.be_silent(False)
-        monitor.expect("healthy again", lambda r: len(r.healthy) == 50 and not r.cut_off, 10.0)
+        monitor.expect("healthy again", lambda r: len(r.healthy) == 50 and not r.isolated, 10.0)
         assert not monitor.ever_failed()

@@ -18,11 +18,10 @@ PROMISED = {
     *("Option", "Kind", "TEXT", "PATH", "SWITCH", "CIDRS", "seconds", "whole", "share"),
     *("Document", "SpecError", "parse_spec", "MAX_SPEC_BYTES"),
     *("EtcdFollower", "EtcdAccess", "EtcdKeys", "etcd_urls"),
-    *("CheckLoop", "Source", "ProbeLoop", "Prober", "Outcome"),
-    *("Timing", "probe_options", "check_probe_options"),
+    *("MonitorLoop", "CheckRounds", "Source", "ProbingMonitor", "Prober", "Outcome"),
 }
 PROMISED_TO_TESTS = {"FakeMailbox", "values_of"}
-LATE = ("urllib3", "vpcrouter.etcd", "vpcrouter.monitoring.probe_loop", "vpcrouter.config")
+LATE = ("urllib3", "vpcrouter.etcd", "vpcrouter.plugins.probing_monitor", "vpcrouter.config")
 """What only some plugins need, or none."""
 
 

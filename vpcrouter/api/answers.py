@@ -13,7 +13,7 @@ from flask import Flask, Response, current_app, render_template, request
 
 from vpcrouter import __version__
 from vpcrouter.health.damping import damped_hosts
-from vpcrouter.health.isolation import cut_off_reasons
+from vpcrouter.health.isolation import isolation_reasons
 from vpcrouter.logs.redact import redact, shown
 from vpcrouter.model.host_state import Health, merge
 from vpcrouter.model.messages import (
@@ -151,7 +151,7 @@ def health(state: State) -> Answer:
         if worker.state not in ("RUNNING", "STARTING")
     ]
     in_use = [report for name in state.values["monitors"] if (report := state.health.get(name))]
-    reasons += [f"cut off from the hosts: {why}" for why in cut_off_reasons(in_use)]
+    reasons += [f"cut off from the hosts: {why}" for why in isolation_reasons(in_use)]
     reasons += [f"{its.monitor} is not to be believed: {its.doubt}" for its in in_use if its.doubt]
     if state.spec_in_force is None:
         reasons.append("there is no route spec yet")

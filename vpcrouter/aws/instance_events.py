@@ -23,7 +23,7 @@ ALARM = "ALARM"
 ALARM_OVER = "OK"
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """What an event is about."""
 
     STATE = "state"
@@ -32,7 +32,7 @@ class Kind(StrEnum):
     ALARM = "alarm"
 
 
-COUNTS_FOR_S = {Kind.INTERRUPTION: 600.0, Kind.REBALANCE: 86_400.0}
+COUNTS_FOR_S = {EventKind.INTERRUPTION: 600.0, EventKind.REBALANCE: 86_400.0}
 """An interruption follows its warning in two minutes; a recommendation is never taken back."""
 
 
@@ -40,7 +40,7 @@ COUNTS_FOR_S = {Kind.INTERRUPTION: 600.0, Kind.REBALANCE: 86_400.0}
 class Event:
     """One event. `at` is AWS's own time, in seconds since 1970; `value` the new state."""
 
-    kind: Kind
+    kind: EventKind
     instance: str
     account: str
     at: float
@@ -66,12 +66,12 @@ def _from_bridge(found: Mapping[str, Any]) -> Event:
     at, account, detail = _time(found["time"]), str(found["account"]), found["detail"]
     match found["source"], found["detail-type"]:
         case "aws.ec2", "EC2 Instance State-change Notification":
-            return Event(Kind.STATE, _instance(detail), account, at, str(detail["state"]))
+            return Event(EventKind.STATE, _instance(detail), account, at, str(detail["state"]))
         case "aws.ec2", "EC2 Spot Instance Interruption Warning":
             action = str(detail["instance-action"])
-            return Event(Kind.INTERRUPTION, _instance(detail), account, at, action)
+            return Event(EventKind.INTERRUPTION, _instance(detail), account, at, action)
         case "aws.ec2", "EC2 Instance Rebalance Recommendation":
-            return Event(Kind.REBALANCE, _instance(detail), account, at, "recommended")
+            return Event(EventKind.REBALANCE, _instance(detail), account, at, "recommended")
         case "aws.cloudwatch", "CloudWatch Alarm State Change":
             value = str(detail["state"]["value"])
         case "aws.cloudwatch", "CloudWatch Alarm Configuration Change" if (
@@ -83,7 +83,7 @@ def _from_bridge(found: Mapping[str, Any]) -> Event:
     metrics = detail["configuration"]["metrics"]
     stats = [metric["metricStat"]["metric"] for metric in metrics if "metricStat" in metric]
     instances = {metric.get("dimensions", {}).get("InstanceId") for metric in stats}
-    return Event(Kind.ALARM, _only(instances), account, at, value, str(detail["alarmName"]))
+    return Event(EventKind.ALARM, _only(instances), account, at, value, str(detail["alarmName"]))
 
 
 def _from_alarm(found: Mapping[str, Any]) -> Event:
@@ -98,7 +98,7 @@ def _from_alarm(found: Mapping[str, Any]) -> Event:
         if dimension["name"] == "InstanceId"
     }
     return Event(
-        Kind.ALARM,
+        EventKind.ALARM,
         _only(instances),
         str(found["AWSAccountId"]),
         _time(found["StateChangeTime"]),
@@ -136,20 +136,20 @@ class Notes:
     def __init__(self) -> None:
         self._state_at: dict[str, float] = {}
         self._stopped_s: dict[str, float] = {}
-        self._warned_until: dict[tuple[str, Kind], float] = {}
+        self._warned_until: dict[tuple[str, EventKind], float] = {}
         self._alarms: dict[tuple[str, str], tuple[float, bool]] = {}
 
     def take(self, event: Event, now_s: float, wall_s: float) -> None:
         """Note an event of one of our instances; `now_s` is monotonic, `wall_s` since 1970."""
         name = event.instance
-        if event.kind is Kind.STATE:
+        if event.kind is EventKind.STATE:
             if event.at < self._state_at.get(name, 0.0):
                 return
             self._state_at[name] = event.at
             self._stopped_s.pop(name, None)
             if event.value in ENDING and wall_s - event.at <= LATE_S:
                 self._stopped_s[name] = now_s
-        elif event.kind is Kind.ALARM:
+        elif event.kind is EventKind.ALARM:
             raised_at, _ = self._alarms.get((name, event.alarm), (0.0, False))
             if event.value in (ALARM, ALARM_OVER) and event.at >= raised_at:
                 self._alarms[name, event.alarm] = event.at, event.value == ALARM

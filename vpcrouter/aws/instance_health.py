@@ -6,7 +6,7 @@ Sources: DescribeInstanceStatus and "Instance lifecycle", docs.aws.amazon.com/AW
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from vpcrouter.model.host_state import State, Verdict
+from vpcrouter.model.host_state import CheckResult, State
 
 RUNNING = "running"
 ENDING = frozenset({"stopping", "stopped", "shutting-down", "terminated"})
@@ -60,7 +60,7 @@ class Reading:
         return Reading(self.begun_s, self.instance_of, self.owner_of, {}, self.adrift)
 
 
-def judge(hosts: Iterable[str], reading: Reading, words: Mapping[str, State]) -> Verdict:
+def judge(hosts: Iterable[str], reading: Reading, words: Mapping[str, State]) -> CheckResult:
     """Judge the hosts by the reading and by what events say of their instances (`words`)."""
     states: dict[str, State] = {}
     for host in hosts:
@@ -68,7 +68,7 @@ def judge(hosts: Iterable[str], reading: Reading, words: Mapping[str, State]) ->
         state = judge_instance(reading.instances.get(name), words.get(name))
         is_lost = host in reading.adrift and state is not State.FAILED
         states[host] = State.UNKNOWN if is_lost else state
-    return Verdict.of(states)
+    return CheckResult.of(states)
 
 
 def judge_instance(instance: Instance | None, word: State | None) -> State:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vpcrouter.model.host_state import State, Verdict
+from vpcrouter.model.host_state import CheckResult, State
 
 INTERNAL = "InternalIP"
 PRESSURES = frozenset({"MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable"})
@@ -55,7 +55,7 @@ def _state(conditions: Mapping[str, str], is_cordoned: bool) -> State:
     return State.QUESTIONABLE if is_cordoned or is_pressed else State.HEALTHY
 
 
-def judge_nodes(hosts: Iterable[str], nodes: Iterable[Node] | None) -> Verdict:
+def judge_nodes(hosts: Iterable[str], nodes: Iterable[Node] | None) -> CheckResult:
     """Judge the hosts; without `nodes`, and where a host is no node, nothing is known.
 
     An internal address counts before any other, and of two nodes with one address the younger:
@@ -68,4 +68,4 @@ def judge_nodes(hosts: Iterable[str], nodes: Iterable[Node] | None) -> Verdict:
             if address not in node_of or claim[:2] > node_of[address][:2]:
                 node_of[address] = claim
     nobody = False, "", State.UNKNOWN
-    return Verdict.of({host: node_of.get(host, nobody)[2] for host in hosts})
+    return CheckResult.of({host: node_of.get(host, nobody)[2] for host in hosts})

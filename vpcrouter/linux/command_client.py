@@ -17,7 +17,7 @@ PASSED = ("PATH", "HOME", "LANG")
 SERVER = "vpcrouter.linux.command_server"
 
 
-class Commands:
+class CommandClient:
     """Runs commands without waiting for them; a context manager that leaves none behind.
 
     Owned by the worker's main thread.

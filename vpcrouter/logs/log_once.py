@@ -20,3 +20,18 @@ class Trouble:
         elif self.reason and not reason:
             self._log.info(self._ends)
         self.reason = reason
+
+
+class Seldom:
+    """What happens often is to be logged once in `every_s`."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._last_s = float("-inf")
+
+    def is_time(self, now_s: float) -> bool:
+        """Whether to log it now."""
+        if now_s - self._last_s < self._every_s:
+            return False
+        self._last_s = now_s
+        return True

@@ -19,7 +19,7 @@ class State(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Verdict(NamedTuple):
+class CheckResult(NamedTuple):
     """The hosts of one check that are not healthy."""
 
     failed: frozenset[str] = frozenset()
@@ -27,7 +27,7 @@ class Verdict(NamedTuple):
     unknown: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, states: Mapping[str, State]) -> "Verdict":
+    def of(cls, states: Mapping[str, State]) -> "CheckResult":
         """By the state of each host."""
         return cls(
             *(

@@ -82,7 +82,7 @@ def hosts_of(text: str) -> Hosts:
 class HealthReport(Message):
     """One monitor's judgement. A host in none of the sets is unknown.
 
-    `changed_s` is the monotonic time of each failed host's judgement. `cut_off` says why nothing
+    `changed_s` is the monotonic time of each failed host's judgement. `isolated` says why nothing
     can be judged from here, `doubt` why its answers are not to be believed; `probes` is False for
     a monitor that passes on somebody else's word. `judged` has all hosts, where that is known:
     then what is sent are the few not healthy.
@@ -95,7 +95,7 @@ class HealthReport(Message):
     questionable: frozenset[str] = frozenset()
     failed: frozenset[str] = frozenset()
     changed_s: Mapping[str, float] = field(default_factory=dict)
-    cut_off: str = ""
+    isolated: str = ""
     probes: bool = True
     judged: Hosts = field(default=Hosts(), compare=False, repr=False)
     doubt: str = ""

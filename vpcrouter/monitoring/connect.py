@@ -39,7 +39,7 @@ P = TypeVar("P", bound=Pending)
 
 
 class SocketProber(ABC, Generic[P]):
-    """A Prober (see `probe_loop`). Connections are reset at their end: no TIME_WAIT."""
+    """A Prober (see `prober`). Connections are reset at their end: no TIME_WAIT."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, max_pending: int | None = None

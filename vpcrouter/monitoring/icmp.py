@@ -149,7 +149,7 @@ class EchoLine:
 
 
 class EchoProber:
-    """A Prober (see `probe_loop`) by ICMP echo, over IPv4 and IPv6."""
+    """A Prober (see `prober`) by ICMP echo, over IPv4 and IPv6."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, fast: bool | None = None

@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from vpcrouter.health.judge import Judge
-from vpcrouter.model.messages import HealthReport
 from vpcrouter.monitoring.timing import Timing
 
 TICK_S = 0.01
@@ -48,15 +47,13 @@ class _Fast:
 class Schedule:
     """Probes of one monitor. Tells the judge what became of each, exactly once.
 
-    `changed` is set when the judgement of any host has changed, `unsent` counts probes that
-    could not be sent, `skipped` those for which there was no time; whoever reports them resets
-    them.
+    `unsent` counts probes that could not be sent, `skipped` those for which there was no time;
+    whoever reports them resets them.
     """
 
     def __init__(self, timing: Timing, judge: Judge) -> None:
         self.timing = timing
         self.judge = judge
-        self.changed = False
         self.unsent = 0
         self.skipped = 0
         self._ring: list[str] = []
@@ -82,10 +79,8 @@ class Schedule:
         return self._ring
 
     def set_hosts(self, hosts: Iterable[str], now_s: float) -> None:
-        """Probe these from now on, new ones at once."""
+        """Probe these from now on, new ones at once; a new round begins."""
         wanted = dict.fromkeys(hosts)
-        if wanted.keys() == set(self._ring):
-            return
         self.judge.set_hosts(wanted, now_s)
         at = self._next_slot
         staying = [h for h in self._ring[at:] + self._ring[:at] if h in wanted]
@@ -99,22 +94,13 @@ class Schedule:
         for host in new:
             self._hurry(host)
         self._asks = deque(host for host in self._asks if host in wanted)
-        self.changed = True
-
-    def seed(self, predecessor: HealthReport, now_s: float) -> None:
-        """Start from what the monitor's last generation called failed, or cut off as it was."""
-        since = {host: predecessor.changed_s.get(host, now_s) for host in predecessor.failed}
-        self.judge.seed_failed(since)
-        if predecessor.cut_off:
-            self.judge.be_cut_off(predecessor.cut_off, now_s)
-        self.changed = True
 
     # Sending
 
     def take(self, now_s: float, limit: int) -> Batch | None:
         """Up to `limit` probes that are due. Pass what became of them to `sent`."""
         # However far behind a lane is, half of the probes are the other's. Hosts in no doubt come
-        # first: where not all can be sent, they are who can say whether it is we who are cut off.
+        # first: where not all can be sent, they are who can say whether the monitor is isolated.
         urgent = self._take_fast(now_s, limit // 2) if self._lane else []
         asks = min(len(self._asks), limit // 2 - len(urgent))
         hosts = self._take_normal(now_s, limit - len(urgent) - asks) + urgent
@@ -248,12 +234,14 @@ class Schedule:
                     self._on_miss(host, serial, drained_s)
         return expired
 
-    def settle(self, now_s: float) -> None:
-        """Let the judge draw its conclusions from all that was collected and expired."""
+    def settle(self, now_s: float, uplink: str) -> None:
+        """Let the judge draw its conclusions from all that was collected and expired.
+
+        `uplink` says why no host can be reached from here.
+        """
         self._asks.extend(self.judge.witnesses(now_s))
         self._asked = {serial for serial in self._asked if serial in self._pending}
-        if self.judge.settle(now_s, is_asking=bool(self._asks or self._asked)):
-            self.changed = True
+        self.judge.settle(now_s, bool(self._asks or self._asked), uplink)
 
     def forgive(self, now_s: float) -> list[int]:
         """Judge nothing of what is under way and begin a new round; return those probes.
@@ -297,8 +285,7 @@ class Schedule:
         return -NEVER_S
 
     def _on_answer(self, host: str, serial: int, at_s: float) -> None:
-        if self.judge.answered(host, at_s):
-            self.changed = True
+        self.judge.answered(host, at_s)
         self._revived.append(host)
         fast = self._fast.get(host)
         if fast is None:
@@ -314,8 +301,7 @@ class Schedule:
     def _on_miss(self, host: str, serial: int, at_s: float) -> None:
         if serial in self._asked:
             return  # soon before or after a regular one: it may be the same loss
-        if self.judge.missed(host, at_s):
-            self.changed = True
+        self.judge.missed(host, at_s)
         fast = self._fast.get(host)
         if fast is not None and serial in fast.serials:
             fast.serials.remove(serial)
@@ -328,8 +314,7 @@ class Schedule:
         self.unsent += 1
         if serial in self._asked:
             return
-        if self.judge.unsent(host, at_s):
-            self.changed = True
+        self.judge.unsent(host, at_s)
         fast = self._fast.get(host)
         if fast is None:
             return

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vpcrouter.health.detection import detection_sentence, worst_case_detection_s
-from vpcrouter.health.isolation import Brake
+from vpcrouter.health.isolation import IsolationPolicy
 from vpcrouter.health.judge import HealthPolicy
 from vpcrouter.options.kinds import Option, seconds, whole
 
@@ -42,9 +42,9 @@ class Timing:
         )
 
     @property
-    def brake(self) -> Brake:
+    def isolation(self) -> IsolationPolicy:
         """A witness is asked in half the time in which a host in doubt can fail."""
-        return Brake(
+        return IsolationPolicy(
             self.isolation_share,
             self.worst_case_s,
             self.interval_s + self.timeout_s,
@@ -96,16 +96,20 @@ def probe_options(prefix: str) -> tuple[Option, ...]:
 
 def check_probe_options(prefix: str, values: "Values") -> Iterator[str]:
     """A sentence for each relation between the options of `prefix` that does not hold."""
-    interval_s = values[f"{prefix}_interval"]
-    timeout_s = values[f"{prefix}_timeout"]
-    fastinter_s = values[f"{prefix}_fastinter"]
-    if timeout_s is not None and timeout_s >= interval_s:
-        yield (
-            f"{prefix}_timeout ({timeout_s:g} s) must be less than "
-            f"{prefix}_interval ({interval_s:g} s)"
-        )
+    interval_s, fastinter_s = values[f"{prefix}_interval"], values[f"{prefix}_fastinter"]
+    yield from check_timeout(prefix, values)
     if fastinter_s is not None and fastinter_s > interval_s:
         yield (
             f"{prefix}_fastinter ({fastinter_s:g} s) must not be more than "
+            f"{prefix}_interval ({interval_s:g} s)"
+        )
+
+
+def check_timeout(prefix: str, values: "Values") -> Iterator[str]:
+    """A sentence if the time-out is no shorter than the interval."""
+    interval_s, timeout_s = values[f"{prefix}_interval"], values[f"{prefix}_timeout"]
+    if timeout_s is not None and timeout_s >= interval_s:
+        yield (
+            f"{prefix}_timeout ({timeout_s:g} s) must be less than "
             f"{prefix}_interval ({interval_s:g} s)"
         )

@@ -36,8 +36,8 @@ LOOKED_UP = 16
 log = logs.get(__name__)
 
 
-class Uplink:
-    """An Uplink of `probe_loop`. Needs no rights; owned by the loop's thread."""
+class NetlinkUplink:
+    """An Uplink (see `prober`). Needs no rights; owned by the loop's thread."""
 
     def __init__(self) -> None:
         """Raises OSError where netlink is forbidden."""

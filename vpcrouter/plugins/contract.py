@@ -11,7 +11,8 @@ from vpcrouter.logs import setup as logs
 from vpcrouter.logs.redact import shown
 from vpcrouter.model.messages import SpecReport
 from vpcrouter.model.spec import Document, RouteSpec, parse_spec
-from vpcrouter.monitoring.check_loop import CheckLoop
+from vpcrouter.monitoring.check_rounds import CheckRounds
+from vpcrouter.monitoring.monitor_loop import MonitorLoop
 from vpcrouter.options.kinds import Option
 from vpcrouter.options.values import Values
 from vpcrouter.plugins.spec_store import SpecStore
@@ -185,10 +186,10 @@ class Monitor(Plugin):
 
     def run(self, mailbox: Mailbox) -> None:
         """Check all hosts every `interval_s`; a monitor with its own timing overrides it."""
-        CheckLoop(
-            self.name,
+        checks = CheckRounds(
             self.interval_s(self.values),
             self.values["hold_s"],
             self.do_health_checks,
             self.values["isolation_share"] if self.probes else None,
-        ).run(mailbox)
+        )
+        MonitorLoop(self.name, checks).run(mailbox)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.aws.queues import ACCOUNT, alarm_change, ec2_event, state_change
-from vpcrouter.aws.instance_events import LATE_S, Event, Kind, Notes, is_of_ours, parse_event
+from vpcrouter.aws.instance_events import LATE_S, Event, EventKind, Notes, is_of_ours, parse_event
 from vpcrouter.aws.instance_health import Instance, Reading
 from vpcrouter.model.host_state import State
 
@@ -53,23 +53,23 @@ RECOMMENDATION = ec2_event("EC2 Instance Rebalance Recommendation", ONE)
 @pytest.mark.parametrize(
     ("body", "kind", "value", "alarm"),
     [
-        (at(state_change(ONE, "stopping")), Kind.STATE, "stopping", ""),
-        (at(WARNING), Kind.INTERRUPTION, "stop", ""),
-        (at(RECOMMENDATION), Kind.REBALANCE, "recommended", ""),
-        (at(alarm_change(ONE, "ALARM", "down")), Kind.ALARM, "ALARM", "down"),
-        (at(alarm_change(ONE, "INSUFFICIENT_DATA")), Kind.ALARM, "INSUFFICIENT_DATA", None),
-        (at(deleted(alarm_change(ONE, "ALARM", "down"))), Kind.ALARM, "OK", "down"),
-        (json.dumps(SNS_ALARM), Kind.ALARM, "ALARM", "down"),
-        (json.dumps(SNS_MATH), Kind.ALARM, "ALARM", "down"),
+        (at(state_change(ONE, "stopping")), EventKind.STATE, "stopping", ""),
+        (at(WARNING), EventKind.INTERRUPTION, "stop", ""),
+        (at(RECOMMENDATION), EventKind.REBALANCE, "recommended", ""),
+        (at(alarm_change(ONE, "ALARM", "down")), EventKind.ALARM, "ALARM", "down"),
+        (at(alarm_change(ONE, "INSUFFICIENT_DATA")), EventKind.ALARM, "INSUFFICIENT_DATA", None),
+        (at(deleted(alarm_change(ONE, "ALARM", "down"))), EventKind.ALARM, "OK", "down"),
+        (json.dumps(SNS_ALARM), EventKind.ALARM, "ALARM", "down"),
+        (json.dumps(SNS_MATH), EventKind.ALARM, "ALARM", "down"),
         (
             json.dumps({"Type": "Notification", "Message": json.dumps(SNS_ALARM)}),
-            Kind.ALARM,
+            EventKind.ALARM,
             "ALARM",
             "down",
         ),
     ],
 )
-def test_understood(body: str, kind: Kind, value: str, alarm: str | None) -> None:
+def test_understood(body: str, kind: EventKind, value: str, alarm: str | None) -> None:
     event = parse_event(body)
     named = event.alarm if alarm is None else alarm
     assert event == Event(kind, ONE, ACCOUNT, AT_S, value, named)
@@ -145,14 +145,14 @@ def reading(begun_s: float = 100.0, **state_of: str) -> Reading:
 
 
 def state(value: str, age_s: float = 1.0, instance: str = ONE) -> Event:
-    return Event(Kind.STATE, instance, ACCOUNT, WALL_S - age_s, value)
+    return Event(EventKind.STATE, instance, ACCOUNT, WALL_S - age_s, value)
 
 
 def alarm(value: str, age_s: float = 1.0, name: str = "down", instance: str = ONE) -> Event:
-    return Event(Kind.ALARM, instance, ACCOUNT, WALL_S - age_s, value, name)
+    return Event(EventKind.ALARM, instance, ACCOUNT, WALL_S - age_s, value, name)
 
 
-def warning(kind: Kind, age_s: float = 1.0) -> Event:
+def warning(kind: EventKind, age_s: float = 1.0) -> Event:
     return Event(kind, ONE, ACCOUNT, WALL_S - age_s, "")
 
 
@@ -186,13 +186,13 @@ FAILED, QUESTIONABLE = {ONE: State.FAILED}, {ONE: State.QUESTIONABLE}
         ((alarm("ALARM", 9), alarm("INSUFFICIENT_DATA", 3)), FAILED),
         ((alarm("INSUFFICIENT_DATA"),), {}),
         ((alarm("ALARM", name="one"), alarm("OK", name="other")), FAILED),
-        ((warning(Kind.INTERRUPTION),), QUESTIONABLE),
-        ((warning(Kind.INTERRUPTION, 601),), {}),
-        ((warning(Kind.REBALANCE, 601),), QUESTIONABLE),
-        ((warning(Kind.REBALANCE, 86_401),), {}),
-        ((warning(Kind.REBALANCE), alarm("ALARM")), FAILED),
+        ((warning(EventKind.INTERRUPTION),), QUESTIONABLE),
+        ((warning(EventKind.INTERRUPTION, 601),), {}),
+        ((warning(EventKind.REBALANCE, 601),), QUESTIONABLE),
+        ((warning(EventKind.REBALANCE, 86_401),), {}),
+        ((warning(EventKind.REBALANCE), alarm("ALARM")), FAILED),
         (
-            (warning(Kind.REBALANCE), alarm("ALARM", instance=TWO)),
+            (warning(EventKind.REBALANCE), alarm("ALARM", instance=TWO)),
             {ONE: State.QUESTIONABLE, TWO: State.FAILED},
         ),
     ],
@@ -217,10 +217,10 @@ def settled(*events: Event, by: Reading) -> dict[str, State]:
         (state("stopped"), Reading(99.9), {}),
         (alarm("ALARM"), reading(100.1, one="running"), FAILED),
         (alarm("ALARM"), Reading(100.1), {}),
-        (warning(Kind.REBALANCE), reading(100.1, one="running"), QUESTIONABLE),
-        (warning(Kind.REBALANCE), reading(100.1), QUESTIONABLE),
-        (warning(Kind.REBALANCE), reading(100.1, one="stopped"), {}),
-        (warning(Kind.INTERRUPTION), Reading(100.1), {}),
+        (warning(EventKind.REBALANCE), reading(100.1, one="running"), QUESTIONABLE),
+        (warning(EventKind.REBALANCE), reading(100.1), QUESTIONABLE),
+        (warning(EventKind.REBALANCE), reading(100.1, one="stopped"), {}),
+        (warning(EventKind.INTERRUPTION), Reading(100.1), {}),
     ],
 )
 def test_what_a_reading_settles(event: Event, by: Reading, expected: Any) -> None:
@@ -246,5 +246,5 @@ def test_a_message_that_comes_again_after_it_was_settled_is_old_news_where_a_new
     ],
 )
 def test_whose_events_count(instance: str, account: str, ours: bool) -> None:
-    event = Event(Kind.STATE, instance, account, WALL_S, "stopped")
+    event = Event(EventKind.STATE, instance, account, WALL_S, "stopped")
     assert is_of_ours(event, reading()) is ours

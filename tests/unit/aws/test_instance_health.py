@@ -3,7 +3,7 @@
 import pytest
 
 from vpcrouter.aws.instance_health import ENDING, Instance, Reading, judge, judge_instance
-from vpcrouter.model.host_state import State, Verdict
+from vpcrouter.model.host_state import CheckResult, State
 
 H, Q, F, U = State.HEALTHY, State.QUESTIONABLE, State.FAILED, State.UNKNOWN
 SOUND = Instance("running", "ok", "ok", "ok")
@@ -83,7 +83,7 @@ HOSTS = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.9")
 
 
 def test_hosts_by_a_reading() -> None:
-    assert judge(HOSTS, READING, {}) == Verdict(
+    assert judge(HOSTS, READING, {}) == CheckResult(
         failed=frozenset({"10.0.0.3", "10.0.0.5"}),
         unknown=frozenset({"10.0.0.4", "10.0.0.9"}),
     )
@@ -97,7 +97,9 @@ def test_a_word_is_of_all_hosts_on_an_instance() -> None:
 
 def test_once_ec2_cannot_be_read_only_words_count() -> None:
     verdict = judge(HOSTS, READING.without_instances(), {"i-2": F})
-    assert verdict == Verdict(frozenset({"10.0.0.3"}), frozenset(), frozenset(HOSTS) - {"10.0.0.3"})
+    assert verdict == CheckResult(
+        frozenset({"10.0.0.3"}), frozenset(), frozenset(HOSTS) - {"10.0.0.3"}
+    )
 
 
 def test_before_the_first_reading_nothing_is_known() -> None:

@@ -1,5 +1,6 @@
 """The judgement of hosts and its merging, as tables and as rules that always hold."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -27,6 +28,13 @@ def make_judge(policy: HealthPolicy = POLICY) -> Judge:
     return judge
 
 
+def changes(event: Callable[..., None], judge: Judge, at_s: float, **how: bool) -> bool:
+    """Whether such an event of the host changes what the judge reports."""
+    judge.records.changed = False
+    event(H, at_s, **how)
+    return judge.records.changed
+
+
 def play(judge: Judge, events: str, step_s: float = 1.0, from_s: float = 0.0) -> float:
     """One event every `step_s`; returns the time of the last.
 
@@ -37,10 +45,10 @@ def play(judge: Judge, events: str, step_s: float = 1.0, from_s: float = 0.0) ->
         at_s += step_s
         before = judge.state(H)
         if event == "q":
-            has_changed = judge.answered(H, at_s, questionable=True)
+            has_changed = changes(judge.answered, judge, at_s, questionable=True)
         else:
             act = {"a": judge.answered, "m": judge.missed, "u": judge.unsent}[event]
-            has_changed = act(H, at_s)
+            has_changed = changes(act, judge, at_s)
         assert has_changed == (judge.state(H) is not before)
     return at_s
 
@@ -96,9 +104,13 @@ def test_state_after_events(events: str, state: State) -> None:
     judge = make_judge()
     play(judge, events)
     assert judge.state(H) is state
-    sets = {HEALTHY: judge.healthy, QUESTIONABLE: judge.questionable, FAILED: judge.failed}
+    sets = {
+        HEALTHY: judge.records.healthy,
+        QUESTIONABLE: judge.records.questionable,
+        FAILED: judge.records.failed,
+    }
     assert {which for which, hosts in sets.items() if H in hosts} == {state} - {UNKNOWN}
-    assert (H in judge.failed_since) == (state is FAILED)
+    assert (H in judge.records.failed_since) == (state is FAILED)
 
 
 @pytest.mark.parametrize(
@@ -126,8 +138,8 @@ def test_what_is_in_the_balance(events: str, is_changing: bool, misses_left: int
 def test_rise_is_needed_besides_the_hold() -> None:
     judge = make_judge()
     last_s = play(judge, "mmm")
-    assert not judge.answered(H, last_s + 60)
-    assert judge.answered(H, last_s + 61)
+    assert not changes(judge.answered, judge, last_s + 60)
+    assert changes(judge.answered, judge, last_s + 61)
 
 
 def test_a_miss_between_answers_begins_the_rise_anew() -> None:
@@ -141,16 +153,16 @@ def test_a_miss_between_answers_begins_the_rise_anew() -> None:
 def test_failed_since_is_the_failing_miss_and_stays() -> None:
     judge = make_judge()
     play(judge, "ammmmm")
-    assert judge.failed_since == {H: 4.0}
+    assert judge.records.failed_since == {H: 4.0}
 
 
 def test_time_not_watched_does_not_count_for_the_hold() -> None:
     judge = make_judge()
     last_s = play(judge, "mmm" + "a" * 5)
     judge.not_watched()
-    assert not judge.answered(H, last_s + 100)
-    assert not judge.answered(H, last_s + 109)
-    assert judge.answered(H, last_s + 110)
+    assert not changes(judge.answered, judge, last_s + 100)
+    assert not changes(judge.answered, judge, last_s + 109)
+    assert changes(judge.answered, judge, last_s + 110)
 
 
 def test_hosts_come_and_go() -> None:
@@ -160,11 +172,11 @@ def test_hosts_come_and_go() -> None:
     assert judge.state(H) is FAILED
     assert judge.state("10.0.0.2") is UNKNOWN
     judge.set_hosts(["10.0.0.2"], 6.0)
-    assert judge.failed == frozenset()
-    assert judge.failed_since == {}
-    assert not judge.answered(H, 7.0)
-    assert not judge.missed(H, 7.0)
-    assert not judge.unsent(H, 7.0)
+    assert judge.records.failed == frozenset()
+    assert judge.records.failed_since == {}
+    assert not changes(judge.answered, judge, 7.0)
+    assert not changes(judge.missed, judge, 7.0)
+    assert not changes(judge.unsent, judge, 7.0)
     judge.set_hosts([H], 8.0)
     assert judge.state(H) is UNKNOWN
 
@@ -175,7 +187,7 @@ def test_steady_hosts_that_go_are_forgotten() -> None:
     judge.set_hosts([], 3.0)
     assert not judge.steady
     judge.set_hosts([H], 4.0)
-    assert judge.answered(H, 5.0)
+    assert changes(judge.answered, judge, 5.0)
 
 
 @pytest.mark.parametrize("seed_first", [True, False])
@@ -187,12 +199,12 @@ def test_what_a_predecessor_called_failed_recovers_by_the_rules(seed_first: bool
     else:
         judge.set_hosts([H], 2.0)
         judge.seed_failed({H: 1.5, "gone": 1.0})
-    assert judge.failed == {H}
-    assert judge.failed_since == {H: 1.5}
+    assert judge.records.failed == {H}
+    assert judge.records.failed_since == {H: 1.5}
     assert not judge.is_changing(H)
-    assert not judge.answered(H, 100.0)
-    assert not judge.answered(H, 109.9)
-    assert judge.answered(H, 110.0)
+    assert not changes(judge.answered, judge, 100.0)
+    assert not changes(judge.answered, judge, 109.9)
+    assert changes(judge.answered, judge, 110.0)
 
 
 def test_a_seed_does_not_undo_a_judgement() -> None:
@@ -231,7 +243,7 @@ def test_rules_that_always_hold(events: list[tuple[str, float]], fall: int, rise
         if event == "u":
             assert after in (before, UNKNOWN)
             assert (before is FAILED) == (after is FAILED)
-        known = [judge.healthy, judge.questionable, judge.failed]
+        known = [judge.records.healthy, judge.records.questionable, judge.records.failed]
         assert sum(H in hosts for hosts in known) == (after is not UNKNOWN)
 
 

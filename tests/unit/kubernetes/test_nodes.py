@@ -7,7 +7,7 @@ import pytest
 
 from tests.process.kubernetes_api import node
 from vpcrouter.kubernetes.nodes import Node, judge_nodes, read_node
-from vpcrouter.model.host_state import State, Verdict
+from vpcrouter.model.host_state import CheckResult, State
 
 H, Q, F, U = State.HEALTHY, State.QUESTIONABLE, State.FAILED, State.UNKNOWN
 A, B = "10.0.0.1", "10.0.0.2"
@@ -65,18 +65,18 @@ def made(state: State, *internal: str, external: tuple[str, ...] = (), born: str
 @pytest.mark.parametrize(
     ("nodes", "verdict"),
     [
-        (None, Verdict(unknown=frozenset({A, B}))),
-        ([], Verdict(unknown=frozenset({A, B}))),
-        ([made(H, A)], Verdict(unknown=frozenset({B}))),
-        ([made(F, A), made(Q, B)], Verdict(frozenset({A}), frozenset({B}))),
-        ([made(F, A, B)], Verdict(frozenset({A, B}))),
-        ([made(F, "10.9.9.9", external=(A,)), made(H, B)], Verdict(frozenset({A}))),
-        ([made(F, "10.9.9.9", external=(A,)), made(H, A, B)], Verdict()),
-        ([made(H, A, B), made(F, "10.9.9.9", external=(A,), born="2")], Verdict()),
-        ([made(F, A, born="1"), made(H, A, B, born="2")], Verdict()),
-        ([made(H, A, B, born="2"), made(F, A, born="1")], Verdict()),
-        ([made(F, A, born="2"), made(H, A, B, born="1")], Verdict(frozenset({A}))),
+        (None, CheckResult(unknown=frozenset({A, B}))),
+        ([], CheckResult(unknown=frozenset({A, B}))),
+        ([made(H, A)], CheckResult(unknown=frozenset({B}))),
+        ([made(F, A), made(Q, B)], CheckResult(frozenset({A}), frozenset({B}))),
+        ([made(F, A, B)], CheckResult(frozenset({A, B}))),
+        ([made(F, "10.9.9.9", external=(A,)), made(H, B)], CheckResult(frozenset({A}))),
+        ([made(F, "10.9.9.9", external=(A,)), made(H, A, B)], CheckResult()),
+        ([made(H, A, B), made(F, "10.9.9.9", external=(A,), born="2")], CheckResult()),
+        ([made(F, A, born="1"), made(H, A, B, born="2")], CheckResult()),
+        ([made(H, A, B, born="2"), made(F, A, born="1")], CheckResult()),
+        ([made(F, A, born="2"), made(H, A, B, born="1")], CheckResult(frozenset({A}))),
     ],
 )
-def test_hosts(nodes: list[Node] | None, verdict: Verdict) -> None:
+def test_hosts(nodes: list[Node] | None, verdict: CheckResult) -> None:
     assert judge_nodes((A, B), nodes) == verdict

@@ -50,14 +50,14 @@ def report(
     healthy: Sequence[str] = (),
     failed: Sequence[str] = (),
     since: dict[str, float] | None = None,
-    cut_off: str = "",
+    isolated: str = "",
 ) -> HealthReport:
     return HealthReport(
         monitor,
         frozenset(healthy),
         failed=frozenset(failed),
         changed_s=since or {},
-        cut_off=cut_off,
+        isolated=isolated,
     )
 
 
@@ -126,8 +126,8 @@ def test_failures_and_recoveries_are_logged() -> None:
 def test_isolated_nothing_may_be_changed_until_a_monitor_is_no_longer() -> None:
     heard = Heard("tcp", "http")
     heard.spec(SPEC)
-    assert heard.health(report("http"), report(cut_off="all silent")) == NOTHING
-    assert heard.health(report("http", cut_off="all silent")) == News(must_plan=True)
+    assert heard.health(report("http"), report(isolated="all silent")) == NOTHING
+    assert heard.health(report("http", isolated="all silent")) == News(must_plan=True)
     assert "all silent" in (heard.inbox.wanted.isolated or "")
     assert heard.health(report("http")) == News(must_plan=True)
     assert heard.inbox.wanted.isolated is None
@@ -136,7 +136,7 @@ def test_isolated_nothing_may_be_changed_until_a_monitor_is_no_longer() -> None:
 def test_a_monitor_that_is_no_longer_in_use_does_not_isolate() -> None:
     heard = Heard("tcp")
     heard.spec(SPEC)
-    heard.health(report("http", cut_off="all silent"))
+    heard.health(report("http", isolated="all silent"))
     assert heard.inbox.wanted.isolated is None
 
 

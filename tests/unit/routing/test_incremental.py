@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.building import CIDR, OTHER, A, B, C, first, health, spec, view
-from tests.unit.routing.test_plan_properties import HEALTHS, POLICIES, SPECS, TABLES, VIEWS
+from tests.unit.strategies import HEALTHS, POLICIES, SPECS, TABLES, VIEWS
 from vpcrouter.model.host_state import Health
 from vpcrouter.model.spec import RouteSpec
 from vpcrouter.model.view import Route, View

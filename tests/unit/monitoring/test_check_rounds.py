@@ -1,5 +1,6 @@
-"""The loop of monitors that check all hosts in one call: per host unknowns, and sources."""
+"""Checks of all hosts in one call: per host unknowns, and sources."""
 
+import itertools
 import os
 from collections.abc import Sequence
 
@@ -7,7 +8,8 @@ import pytest
 
 from vpcrouter.ipc.mailbox import StopWorker
 from vpcrouter.model.messages import HealthReport, HostList
-from vpcrouter.monitoring.check_loop import CheckLoop
+from vpcrouter.monitoring.check_rounds import CheckRounds
+from vpcrouter.monitoring.monitor_loop import MonitorLoop
 from vpcrouter.testing import FakeMailbox
 
 HOSTS = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4")
@@ -39,8 +41,10 @@ def run(answers: list[tuple[Sequence[str], ...]], interval_s: float = 0.0) -> He
     """The last report after these answers of a check."""
     mailbox = FakeMailbox(len(answers), [HostList(HOSTS)])
     left = iter(answers)
+    checks = CheckRounds(interval_s, 60.0, lambda _hosts: next(left))
+    loop = MonitorLoop("m", checks, clock=itertools.count(0.0).__next__)
     with pytest.raises(StopWorker):
-        CheckLoop("m", interval_s, 60.0, lambda _hosts: next(left)).run(mailbox)
+        loop.run(mailbox)
     report = mailbox.posted[-1]
     assert isinstance(report, HealthReport)
     return report
@@ -74,8 +78,9 @@ def test_any_other_answer_says_nothing(answer: tuple[Sequence[str], ...]) -> Non
 
 def test_a_source_is_tended_to_each_turn_and_its_news_are_checked_at_once() -> None:
     source, mailbox = FakeSource(), FakeMailbox(4, [HostList(HOSTS)])
+    checks = CheckRounds(3600.0, 60.0, source.check, source=source)
     with pytest.raises(StopWorker):
-        CheckLoop("m", 3600.0, 60.0, source.check).run(mailbox, source)
+        MonitorLoop("m", checks).run(mailbox)
     assert mailbox.watched == [7]
     assert source.tended == [HOSTS] * 4
     assert source.checks == 2, "for the new hosts, and for the news"
@@ -84,5 +89,6 @@ def test_a_source_is_tended_to_each_turn_and_its_news_are_checked_at_once() -> N
 def test_what_a_source_raises_ends_the_worker() -> None:
     source, mailbox = FakeSource(), FakeMailbox(4, [HostList(HOSTS)])
     source.error = OSError(os.strerror(5))
+    checks = CheckRounds(3600.0, 60.0, source.check, source=source)
     with pytest.raises(OSError, match="Input"):
-        CheckLoop("m", 3600.0, 60.0, source.check).run(mailbox, source)
+        MonitorLoop("m", checks).run(mailbox)

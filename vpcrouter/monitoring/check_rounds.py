@@ -1,0 +1,121 @@
+"""Checks of all hosts in one call, every interval."""
+
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any, Protocol
+
+from vpcrouter.errors import PluginError
+from vpcrouter.health.isolation import IsolationPolicy
+from vpcrouter.health.judge import HealthPolicy, Judge
+from vpcrouter.logs import setup as logs
+from vpcrouter.logs.log_once import Trouble
+from vpcrouter.model.messages import HealthReport
+
+CheckAll = Callable[[Sequence[str]], tuple[Iterable[str], ...]]
+"""Given all hosts, returns those failed, those questionable and, where it gives a third
+collection, those of which it knows nothing; all others are healthy."""
+
+log = logs.get(__name__)
+
+
+class Source(Protocol):
+    """What learns of hosts between checks, in threads or by descriptors of its own."""
+
+    @property
+    def fds(self) -> Sequence[int]:
+        """Descriptors that become readable when there is something to tend to."""
+
+    def tend(self, hosts: Sequence[str]) -> bool:
+        """Take what has come and ask for more; never waits. Whether it is reason to check now.
+
+        Called at least every interval. What it raises ends the worker, which begins anew.
+        """
+
+
+class CheckRounds:
+    """A Probing (see `monitor_loop`). A failed host counts at once, and is healthy again after
+    `hold_s` without a failure.
+
+    A check that raises, or returns what it must not, is not knowing: its hosts are unknown.
+    """
+
+    def __init__(
+        self,
+        interval_s: float,
+        hold_s: float,
+        check: CheckAll,
+        isolation_share: float | None = None,
+        source: Source | None = None,
+    ) -> None:
+        """`isolation_share` is None where the check asks somebody else instead of the hosts.
+
+        When `source` has news, all are checked at once.
+        """
+        isolation = None
+        if isolation_share is not None:
+            isolation = IsolationPolicy(isolation_share, interval_s, 2 * interval_s)
+        self.judge = Judge(HealthPolicy(fall=1, rise=1, hold_s=hold_s), isolation)
+        self.fds = source.fds if source else ()
+        self._interval_s = interval_s
+        self._check = check
+        self._asks_hosts = isolation_share is not None
+        self._source = source
+        self._hosts: tuple[str, ...] = ()
+        self._due_s = time.monotonic()
+        self._trouble = Trouble(
+            log, "the check failed; it says nothing of the hosts", "the check works again"
+        )
+
+    def wake_s(self, now_s: float, latest_s: float) -> float:
+        return min(self._due_s, latest_s)
+
+    def turn(self, ready: Collection[int], hosts: Sequence[str] | None) -> None:
+        is_wanted = hosts is not None
+        if hosts is not None:
+            self._hosts = tuple(hosts)
+            self.judge.set_hosts(hosts, time.monotonic())
+        if self._source is not None and self._source.tend(self._hosts):
+            is_wanted = True
+        if is_wanted or time.monotonic() >= self._due_s:
+            self._due_s = time.monotonic() + self._interval_s
+            self.round()
+
+    def report(self, monitor: str) -> HealthReport:
+        return self.judge.report(monitor, probes=self._asks_hosts)
+
+    def round(self) -> None:
+        """Check all hosts once."""
+        if not self._hosts:
+            return
+        try:
+            failed, questionable, unknown = self._checked()
+        except MemoryError:
+            raise  # a new generation begins with an empty memory
+        except Exception as error:  # whatever a plugin may raise says nothing of the hosts
+            self._trouble.tell(repr(error))
+            for host in self._hosts:
+                self.judge.unsent(host, time.monotonic())
+            return
+        self._trouble.tell("")
+        now_s = time.monotonic()
+        for host in self._hosts:
+            if host in failed:
+                self.judge.missed(host, now_s)
+            elif host in unknown:
+                self.judge.unsent(host, now_s)
+            else:
+                self.judge.answered(host, now_s, host in questionable)
+        self.judge.witnesses(now_s)  # who all have just been asked
+        self.judge.settle(now_s)
+
+    def _checked(self) -> tuple[frozenset[str], ...]:
+        answer: Any = self._check(self._hosts)
+        try:
+            failed, questionable, *rest = (frozenset(part) for part in answer)
+            [unknown] = rest or [frozenset()]
+        except (TypeError, ValueError):
+            raise PluginError(f"a check returns two lists of hosts, not {answer!r}") from None
+        strange = (failed | questionable | unknown) - frozenset(self._hosts)
+        if strange:
+            raise PluginError(f"a check returned what is no host: {sorted(map(repr, strange))}")
+        return failed, questionable, unknown

@@ -1,0 +1,205 @@
+"""Checks by commands of the user's own, a process for each host, some of them at once."""
+
+import heapq
+import os
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+from vpcrouter.errors import PluginError
+from vpcrouter.health.judge import Judge
+from vpcrouter.linux.command_client import CommandClient, environment
+from vpcrouter.linux.command_server import End, Ended, Order
+from vpcrouter.logs import setup as logs
+from vpcrouter.logs.log_once import Seldom
+from vpcrouter.logs.reasons import Reasons
+from vpcrouter.model.messages import HealthReport
+from vpcrouter.monitoring.timing import Timing
+
+HOST = "{host}"
+HEALTHY, QUESTIONABLE, FAILED = range(3)
+"""The exit statuses that say something of the host."""
+GRACE_S = 10.0
+LATE_LOG_S = 60.0
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandCheck:
+    """What is run for each host, when, and how many at once. `argv` may have `{host}` in it."""
+
+    argv: tuple[str, ...]
+    timing: Timing
+    parallel: int
+
+    def order(self, number: int, host: str) -> Order:
+        argv = tuple(word.replace(HOST, host) for word in self.argv)
+        return Order(number, argv, environment(os.environ, host), self.timing.timeout_s)
+
+
+class CommandChecks:
+    """A Probing (see `monitor_loop`). Commands are waited for by others.
+
+    No Prober of `scheduled_probes`, which has a probe's time-out run from when it is handed over:
+    here it runs from when its turn has come among `parallel` others.
+    """
+
+    def __init__(
+        self,
+        monitor: str,
+        check: CommandCheck,
+        commands: CommandClient,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._check = check
+        self._timing = check.timing
+        self._commands = commands
+        self._clock = clock
+        isolation = replace(check.timing.isolation, witnesses=check.parallel)
+        self.judge = Judge(check.timing.policy, isolation)
+        self._asked: set[str] = set()
+        """Witnesses that have not answered yet."""
+        self._reasons = Reasons(monitor)
+        self._due: list[tuple[float, int, str]] = []
+        self._turn_of: dict[str, int] = {}
+        """Which entry in `_due` is the host's; -1 while its command runs."""
+        self._running: dict[int, tuple[str, float]] = {}
+        """The host of each command under way, and since when."""
+        self._number = 0
+        self._late = Seldom(LATE_LOG_S)
+
+    @property
+    def fds(self) -> Collection[int]:
+        return self._commands.filenos()
+
+    def wake_s(self, now_s: float, latest_s: float) -> float:
+        due_s = self._overdue_s() if self._running else latest_s
+        if self._due and len(self._running) < self._check.parallel:
+            due_s = min(due_s, self._due[0][0])
+        return min(due_s, self.judge.ask_due_s(), latest_s)
+
+    def turn(self, ready: Collection[int], hosts: Sequence[str] | None) -> None:
+        """Raises PluginError when no command can be run any more."""
+        self._collect()
+        if hosts is not None:
+            self._set_hosts(hosts)
+        self._settle()
+        self._start_due()
+
+    def report(self, monitor: str) -> HealthReport:
+        return self.judge.report(monitor)
+
+    def _collect(self) -> None:
+        now_s = self._clock()
+        for ended in self._commands.ended():
+            self._on_end(ended)
+        if self._running and now_s >= self._overdue_s():
+            raise PluginError("the keeper of the commands says nothing")
+
+    def _overdue_s(self) -> float:
+        """When something of the command that has run for longest should have been heard."""
+        _, started_s = next(iter(self._running.values()))
+        return started_s + self._timing.timeout_s + GRACE_S
+
+    def _set_hosts(self, hosts: Sequence[str]) -> None:
+        """Check these from now on, new ones at once."""
+        now_s = self._clock()
+        self.judge.set_hosts(hosts, now_s)
+        self._reasons.keep(hosts)
+        self._asked &= set(hosts)
+        for host in self._turn_of.keys() - set(hosts):
+            del self._turn_of[host]
+        busy = {host for host, _ in self._running.values()}
+        for host in dict.fromkeys(hosts):
+            if host in busy:
+                self._turn_of[host] = -1
+            elif host not in self._turn_of:
+                self._plan(host, now_s)
+
+    def _settle(self) -> None:
+        """Have witnesses checked at once, and hear what follows from those that have been."""
+        now_s = self._clock()
+        for host in self.judge.witnesses(now_s):
+            self._asked.add(host)
+            if self._turn_of[host] != -1:
+                self._plan(host, now_s)
+        self.judge.settle(now_s, is_asking=bool(self._asked))
+
+    def _plan(self, host: str, due_s: float) -> None:
+        self._number += 1
+        self._turn_of[host] = self._number
+        heapq.heappush(self._due, (due_s, self._number, host))
+
+    def _start_due(self) -> None:
+        now_s = self._clock()
+        while self._due and self._due[0][0] <= now_s:
+            if len(self._running) >= self._check.parallel:
+                self._note_late(now_s - self._due[0][0])
+                return
+            _, number, host = heapq.heappop(self._due)
+            if self._turn_of.get(host) == number:
+                self._start(number, host, now_s)
+
+    def _start(self, number: int, host: str, now_s: float) -> None:
+        trouble = self._commands.start(self._check.order(number, host))
+        if trouble:
+            self._on_unknown(host, f"the command cannot be started: {trouble}")
+            self._plan(host, now_s + self._timing.interval_s)
+            return
+        self._turn_of[host] = -1
+        self._running[number] = host, now_s
+
+    def _note_late(self, late_s: float) -> None:
+        if late_s > self._timing.interval_s and self._late.is_time(self._clock()):
+            log.warning(
+                "checks are late: there are more than can be run in the interval",
+                late_s=round(late_s, 3),
+                parallel=self._check.parallel,
+            )
+
+    def _on_end(self, ended: Ended) -> None:
+        host, started_s = self._running.pop(ended.number, ("", 0.0))
+        if host not in self._turn_of:
+            return
+        self._asked.discard(host)
+        now_s = self._clock()
+        log.debug("the command ended", host=host, **_shown(ended))
+        due_s = started_s + self._timing.interval_s
+        if ended.end is End.TIMEOUT:
+            self._on_miss(host, f"the command did not end within {self._timing.timeout_s:g} s")
+        elif ended.end is End.EXIT and ended.status == FAILED:
+            self._on_miss(host, f"exit status {FAILED}")
+        elif ended.end is End.EXIT and ended.status in {HEALTHY, QUESTIONABLE}:
+            self.judge.answered(host, now_s, ended.status == QUESTIONABLE)
+            self._reasons.clear(host)
+            self._plan(host, due_s)
+            return
+        else:
+            self._on_unknown(host, _why_unknown(ended))
+            self._plan(host, due_s)
+            return
+        is_hurried = self.judge.is_changing(host)
+        self._plan(host, min(due_s, now_s + self._timing.fastinter_s) if is_hurried else due_s)
+
+    def _on_miss(self, host: str, reason: str) -> None:
+        self.judge.missed(host, self._clock())
+        self._reasons.note(host, reason)
+
+    def _on_unknown(self, host: str, reason: str) -> None:
+        self.judge.unsent(host, self._clock())
+        self._reasons.note(host, f"{reason}; it says nothing of the host")
+
+
+def _shown(ended: Ended) -> dict[str, object]:
+    return {"end": ended.end.value, "status": ended.status, "output": ended.text}
+
+
+def _why_unknown(ended: Ended) -> str:
+    if ended.end is End.EXIT:
+        return f"exit status {ended.status}"
+    if ended.end is End.SIGNAL:
+        return f"the command was ended by signal {ended.status}"
+    if ended.end is End.NOT_STARTED:
+        return f"the command cannot be started: {ended.text}"
+    return "what became of the command is not known"

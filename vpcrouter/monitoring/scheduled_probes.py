@@ -1,0 +1,212 @@
+"""Probes of many hosts, each in its own time: schedule, judge, and a prober of any kind.
+
+Sending is paced by the schedule; the prober sends and reads; the judge is told what came of it.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Sequence
+
+from vpcrouter.health.judge import Judge
+from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.linux import priority, privileges
+from vpcrouter.logs import setup as logs
+from vpcrouter.logs.log_once import Seldom, Trouble
+from vpcrouter.model.messages import HealthReport
+from vpcrouter.monitoring.audit import Audit
+from vpcrouter.monitoring.lateness import Lateness
+from vpcrouter.monitoring.monitor_loop import MonitorLoop
+from vpcrouter.monitoring.prober import Prober, Uplink
+from vpcrouter.monitoring.schedule import TICK_S, Schedule
+from vpcrouter.monitoring.timing import Timing
+
+RIGHTS = frozenset({priority.RIGHT})
+"""The capability that makes probes punctual."""
+CHUNK = 128
+"""So many probes are sent before answers are read again, of which a socket holds few, and before
+time-outs are looked for: a connection takes 20 us."""
+MAX_READS = 1_000
+LATE_LOG_S = 60.0
+PACE_S = 10.0
+"""Over so long it is seen whether there is time for all probes, and whether answers are real."""
+BEHIND_SHARE = 0.05
+
+log = logs.get(__name__)
+
+
+def run_probes(
+    monitor: str, timing: Timing, prober: Prober, uplink: Uplink | None, mailbox: Mailbox
+) -> None:
+    """Probe until StopWorker, at real-time priority where that is allowed.
+
+    The process has no rights any more then: the prober has its sockets.
+    """
+    log.info(timing.describe(), monitor=monitor)
+    refused = priority.go_first(_note_restless)
+    if refused:
+        log.info("no real-time priority, so a busy machine delays probes", reason=refused)
+    with contextlib.suppress(OSError):  # said already, where it is forbidden
+        privileges.give_up()
+    try:
+        MonitorLoop(monitor, ScheduledProbes(timing, prober, uplink)).run(mailbox)
+    finally:
+        prober.close()
+
+
+def _note_restless() -> None:
+    log.warning(
+        "this monitor worked without a pause for too long, and goes on at ordinary priority: "
+        "probe fewer hosts, or less often"
+    )
+
+
+class ScheduledProbes:
+    """A Probing (see `monitor_loop`)."""
+
+    def __init__(
+        self,
+        timing: Timing,
+        prober: Prober,
+        uplink: Uplink | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.judge = Judge(timing.policy, timing.isolation)
+        self.fds: Collection[int] = () if uplink is None else (uplink.fileno(),)
+        self._timing = timing
+        self._prober = prober
+        self._clock = clock
+        self._uplink = uplink
+        self._uplink_lost = ""
+        self._schedule = Schedule(timing, self.judge)
+        self._behind = Trouble(
+            log,
+            "there is no time for all probes; deaths are found later than promised",
+            "there is time for all probes again",
+        )
+        self._audit = Audit(prober)
+        self._doubt = Trouble(
+            log,
+            "this monitor counts answers that never came; failed hosts may count as healthy",
+            "answers are as many as have come",
+        )
+        self._paced_s = clock()
+        self._unsent_s: float | None = None
+        self._lateness = Lateness(clock)
+        self._late = Seldom(LATE_LOG_S)
+
+    def wake_s(self, now_s: float, latest_s: float) -> float:
+        return self._lateness.plan(now_s, min(self._schedule.next_due_s(now_s), latest_s))
+
+    def turn(self, ready: Collection[int], hosts: Sequence[str] | None) -> None:
+        self._judge()
+        if hosts is not None:
+            self._set_hosts(hosts)
+        self._look_at_uplink(ready, hosts is not None)
+        self._schedule.settle(self._clock(), self._uplink_lost)
+        self._send()
+        self._schedule.settle(self._clock(), self._uplink_lost)
+        self._look_back()
+
+    def report(self, monitor: str) -> HealthReport:
+        return self.judge.report(monitor, doubt=self._doubt.reason)
+
+    def _judge(self) -> None:
+        """Judge what came in, and then, only if all of it was read, what did not."""
+        late_s = self._lateness.begin_turn()
+        is_late = late_s > self._timing.timeout_s
+        drained_s = self._drain(is_late)
+        if is_late:
+            self._forgive(late_s)
+        elif drained_s is not None:
+            self._prober.expire(self._schedule.expire(drained_s))
+
+    def _drain(self, is_late: bool = False) -> float | None:
+        """Read all answers; a time by which everything that had come in was read, or None.
+
+        When we are late ourselves, so may the whole machine have been: every answer counts.
+        """
+        started_s = self._clock()
+        for _ in range(MAX_READS):
+            outcomes = self._prober.collect()
+            if outcomes is None:
+                self._prober.forget(self._schedule.take_withdrawn())
+                self._prober.revive(self._schedule.take_revived())
+                return started_s
+            if outcomes:
+                self._schedule.collected(outcomes, self._clock(), is_late)
+        return None
+
+    def _forgive(self, late_s: float) -> None:
+        now_s = self._lateness.woken_s
+        forgiven = self._schedule.forgive(now_s)
+        self._prober.forget(forgiven)
+        (log.warning if self._late.is_time(now_s) else log.debug)(
+            "this monitor was late; probes under way are not judged",
+            late_s=round(late_s, 3),
+            probes=len(forgiven),
+        )
+
+    def _set_hosts(self, hosts: Sequence[str]) -> None:
+        self._schedule.set_hosts(hosts, self._clock())
+        self._prober.set_hosts(hosts)
+        wakers: list[Uplink | Prober] = [] if self._uplink is None else [self._uplink]
+        if len(hosts) * TICK_S < self._timing.interval_s:
+            wakers.append(self._prober)  # answers are rarer than ticks, each of which reads them
+        self.fds = [each.fileno() for each in wakers]
+
+    def _look_at_uplink(self, ready: Collection[int], has_new_hosts: bool) -> None:
+        """At news, and before a host may fail: news of a lost carrier can take a second."""
+        if self._uplink is not None and (
+            has_new_hosts or self.judge.has_doubts or self._uplink.fileno() in ready
+        ):
+            self._uplink_lost = self._uplink.lost(list(self._schedule.hosts))
+
+    def _send(self) -> None:
+        batch = self._schedule.take(self._clock(), CHUNK)
+        if batch is not None:
+            unsent = self._prober.send(batch.hosts, batch.first)
+            self._schedule.sent(batch, unsent, self._clock())
+            self._drain()
+        self._note_unsent()
+
+    def _note_unsent(self) -> None:
+        """Log the first probe of many that could not be sent, and the end of it."""
+        now_s = self._clock()
+        count, self._schedule.unsent = self._schedule.unsent, 0
+        if count:
+            if self._unsent_s is None:
+                log.warning("probes cannot be sent", probes=count, reason=self._prober.trouble)
+            self._unsent_s = now_s
+            return
+        round_s = self._timing.interval_s + TICK_S  # a whole round
+        if self._unsent_s is not None and now_s - self._unsent_s > round_s:
+            log.info("all probes are sent again")
+            self._unsent_s = None
+
+    def _look_back(self) -> None:
+        now_s = self._clock()
+        took_s = now_s - self._paced_s
+        if took_s >= PACE_S:
+            self._paced_s = now_s
+            self._note_pace(took_s)
+            self._audit_answers()
+
+    def _audit_answers(self) -> None:
+        found = self._audit.look()
+        if bool(found) != bool(self._doubt.reason):  # the numbers change all the time
+            self._doubt.tell(found)
+            self.judge.records.changed = True
+        if self._drain() is not None:
+            self._audit.begin()
+
+    def _note_pace(self, took_s: float) -> None:
+        skipped, self._schedule.skipped = self._schedule.skipped, 0
+        interval_s = self._timing.interval_s
+        share = skipped * interval_s / (took_s * max(1, len(self._schedule.hosts)))
+        every_s = interval_s / max(1e-3, 1 - share)
+        is_behind = share > BEHIND_SHARE
+        whys = (
+            f"each host is probed every {every_s:.2g} s instead of {interval_s:g} s: "
+            "probe fewer hosts, or less often"
+        )
+        self._behind.tell((self._behind.reason or whys) if is_behind else "")
