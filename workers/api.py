@@ -11,7 +11,7 @@ from waitress import wasyncore
 from werkzeug.exceptions import HTTPException
 
 from vpcrouter.api.access import Gate
-from vpcrouter.api.answers import PAGES, State, not_found, protect, respond, style_hash
+from vpcrouter.api.answers import PAGES, ApiState, not_found, protect, respond, style_hash
 from vpcrouter.api.server import Server
 from vpcrouter.api.server_tls import ServerTls
 from vpcrouter.errors import ConfigError, PluginError, SpecError
@@ -49,7 +49,7 @@ class Api(Worker):
     def run(self, mailbox: Mailbox) -> None:
         if mailbox.listener is None:
             raise PluginError("the api worker was given no socket")
-        state = State(self.values)
+        state = ApiState(self.values)
         sockets: dict[int, Any] = {}
         intake = Intake(state, self.values) if self.values["mode"] == MODE else None
         keys = Keys(self.values, mailbox.listener.getsockname()[0])
@@ -126,7 +126,7 @@ def _pass_on(intake: "Intake | None", mailbox: Mailbox) -> None:
         mailbox.post(report)
 
 
-def _hear(mailbox: Mailbox, state: State, *, has_watcher: bool) -> None:
+def _hear(mailbox: Mailbox, state: ApiState, *, has_watcher: bool) -> None:
     for report in mailbox.take_all(HealthReport):
         state.health = {**state.health, report.monitor: report}
     spec = mailbox.take(SpecReport)
@@ -141,7 +141,7 @@ def _hear(mailbox: Mailbox, state: State, *, has_watcher: bool) -> None:
 class Intake:
     """Takes posted route specs: on disk first, then said to be in force. Any thread may post."""
 
-    def __init__(self, state: State, values: Values) -> None:
+    def __init__(self, state: ApiState, values: Values) -> None:
         self._state = state
         self._store = SpecStore(values["state_dir"], {"vpc": values["vpc"], "mode": MODE})
         self._saving = threading.Lock()
@@ -182,7 +182,7 @@ class Intake:
             os.eventfd_write(self._fd, 1)
 
 
-def make_app(state: State, intake: Intake | None, gate: Gate) -> Flask:
+def make_app(state: ApiState, intake: Intake | None, gate: Gate) -> Flask:
     """The WSGI application; without `intake` it changes nothing."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_SPEC_BYTES
@@ -237,7 +237,7 @@ def _fail(_error: Exception) -> Response:
     return respond({"error": "the request has failed; the log says why"}, 500)
 
 
-def _health(state: State, gate: Gate) -> Response:
+def _health(state: ApiState, gate: Gate) -> Response:
     content, status = PAGES[HEALTH_PATH][1](state)
     if not gate.may_see_all(_authorization()):
         content = {"status": content["status"]}

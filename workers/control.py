@@ -1,7 +1,7 @@
 """Commands to the daemon: what Supervisor's client, supervisorctl, says on the control socket."""
 
 from vpcrouter.control.http import ControlServer
-from vpcrouter.control.orders import Desk
+from vpcrouter.control.orders import OrderBook
 from vpcrouter.control.rpc import Commands
 from vpcrouter.errors import PluginError
 from vpcrouter.ipc.mailbox import Mailbox
@@ -24,18 +24,18 @@ class Control(Worker):
         if listener is None:
             raise PluginError("the control worker was given no socket")
         listener.setblocking(False)
-        desk = Desk()
-        server = ControlServer(listener, Commands(desk, self.values))
+        book = OrderBook()
+        server = ControlServer(listener, Commands(book, self.values))
         mailbox.watch(listener.fileno())
-        mailbox.watch(desk.fileno())
+        mailbox.watch(book.fileno())
         try:
             while True:
                 ready = mailbox.wait(TURN_S)
-                if desk.fileno() in ready:
-                    desk.clear()
+                if book.fileno() in ready:
+                    book.clear()
                 if (report := mailbox.take(WorkersReport)) is not None:
-                    desk.hear(report)
-                if (orders := desk.unobeyed()) is not None:
+                    book.hear(report)
+                if (orders := book.unobeyed()) is not None:
                     mailbox.post(orders)
                 if listener.fileno() in ready:
                     server.handle_request()

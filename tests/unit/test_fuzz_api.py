@@ -17,7 +17,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import create_environ, run_wsgi_app
 
 from vpcrouter.api.access import Gate
-from vpcrouter.api.answers import PAGES, State
+from vpcrouter.api.answers import PAGES, ApiState
 from vpcrouter.api.server import MAX_HEAD_BYTES, Parser
 from vpcrouter.config import settings as config
 from vpcrouter.model.messages import SpecReport
@@ -38,7 +38,7 @@ class Target:
     """An API that listens at `address`, with or without a token."""
 
     app: Flask
-    state: State
+    state: ApiState
     is_local: bool
     has_token: bool
 
@@ -53,7 +53,7 @@ def target(folder: Path, address: str, has_token: bool) -> Target:
         token_file.chmod(0o600)
         flags += ["--api_token_file", str(token_file)]
     values = {**config.load("vpcrouter", flags, None).values, "started_at": 0.0}
-    state = State(values, SpecReport(parse_spec(SPEC)))
+    state = ApiState(values, SpecReport(parse_spec(SPEC)))
     app = make_app(state, Intake(state, values), Gate(values, BOUND[address]))
     return Target(app, state, address == "localhost", has_token)
 

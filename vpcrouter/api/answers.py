@@ -33,7 +33,7 @@ PAGE = "page.html"
 
 
 @dataclass
-class State:
+class ApiState:
     """What the workers last reported; each field is replaced as a whole, never changed."""
 
     values: Values
@@ -78,7 +78,7 @@ Answer = tuple[Any, int]
 """Plain values and an HTTP status."""
 
 
-def root(state: State) -> Answer:
+def root(state: ApiState) -> Answer:
     values, secret = state.values, state.values["secret"]
     params = {name: shown(values[name], name in secret) for name in sorted(values["shown"])}
     return {
@@ -101,7 +101,7 @@ def root(state: State) -> Answer:
     }, 200
 
 
-def ips(state: State) -> Answer:
+def ips(state: ApiState) -> Answer:
     health = state.merged_health()
     return {
         "failed_ips": sorted(health.failed),
@@ -112,7 +112,7 @@ def ips(state: State) -> Answer:
     }, 200
 
 
-def plugins(state: State) -> Answer:
+def plugins(state: ApiState) -> Answer:
     def of(role: str) -> list[Mapping[str, Any]]:
         return [worker.info for worker in state.workers.workers if worker.role == role]
 
@@ -120,7 +120,7 @@ def plugins(state: State) -> Answer:
     return {"mode": mode, "health": of(MONITOR)}, 200
 
 
-def route_info(state: State) -> Answer:
+def route_info(state: ApiState) -> Answer:
     routing, spec = state.routing, state.spec_in_force
     return {
         "route_spec": spec.routes if spec else None,
@@ -133,18 +133,18 @@ def route_info(state: State) -> Answer:
     }, 200
 
 
-def route_spec(state: State) -> Answer:
+def route_spec(state: ApiState) -> Answer:
     spec = state.spec_in_force
     if spec is None:
         return {"error": "there is no route spec yet", "refused": list(state.spec.refused)}, 404
     return spec.routes, 200
 
 
-def vpc(state: State) -> Answer:
+def vpc(state: ApiState) -> Answer:
     return state.seen.get("vpc", {}), 200
 
 
-def health(state: State) -> Answer:
+def health(state: ApiState) -> Answer:
     reasons = [
         f"{worker.name} is {worker.state}"
         for worker in state.workers.workers
@@ -170,11 +170,11 @@ def health(state: State) -> Answer:
     }, 503 if reasons else 200
 
 
-def not_found(_state: State) -> Answer:
+def not_found(_state: ApiState) -> Answer:
     return {"error": f"there is no {request.path}", "_links": list(PAGES)}, 404
 
 
-PAGES: Mapping[str, tuple[str, Callable[[State], Answer]]] = {
+PAGES: Mapping[str, tuple[str, Callable[[ApiState], Answer]]] = {
     "/": ("version, parameters and links", root),
     "/ips": ("the hosts and their health", ips),
     "/plugins": ("the watcher and the monitors", plugins),

@@ -13,11 +13,13 @@ from multiprocessing.popen_spawn_posix import Popen
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from supervisor.states import ProcessStates
+
 from vpcrouter.errors import ChannelError
 from vpcrouter.ipc.channel import Channel, Consumer, Producer
 from vpcrouter.model.messages import Envelope, WorkerStatus
 from vpcrouter.plugins.registry import PluginRef
-from vpcrouter.supervisor.lifecycle import Lifecycle, LifePolicy, State
+from vpcrouter.supervisor.lifecycle import Lifecycle, LifePolicy
 from vpcrouter.supervisor.worker import Start, main
 
 LAST_WORDS_READS = 8
@@ -107,7 +109,11 @@ class Child:
 
     def is_held(self) -> bool:
         """Whether its process is stopped while it starts (SIGSTOP)."""
-        if self.process is None or not self.process.pid or self.life.state != State.STARTING:
+        if (
+            self.process is None
+            or not self.process.pid
+            or self.life.state != ProcessStates.STARTING
+        ):
             return False
         how = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
         try:
@@ -179,5 +185,5 @@ class Child:
 
 def state_name(state: int) -> str:
     """Supervisor's name of one of its process states."""
-    names = {value: name for name, value in vars(State).items() if name.isupper()}
+    names = {value: name for name, value in vars(ProcessStates).items() if name.isupper()}
     return str(names[state])

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from supervisor.states import RUNNING_STATES
+from supervisor.states import RUNNING_STATES, ProcessStates
 
 from vpcrouter.errors import ChannelError
 from vpcrouter.logs import setup as logs
@@ -32,7 +32,7 @@ from vpcrouter.model.messages import (
 )
 from vpcrouter.supervisor import systemd
 from vpcrouter.supervisor.child import Child, state_name
-from vpcrouter.supervisor.lifecycle import Action, State
+from vpcrouter.supervisor.lifecycle import LifeStep
 from vpcrouter.supervisor.relay import Relay, forget
 from vpcrouter.supervisor.reload import Reloading
 
@@ -154,14 +154,14 @@ class Supervisor:
     def _do_due(self, child: Child) -> None:
         now_s = time.monotonic()
         action = child.life.due(now_s, is_held=child.is_held())
-        if action is Action.START:
+        if action is LifeStep.START:
             self._spawn(child, now_s)
-        elif action is Action.ABORT:
+        elif action is LifeStep.ABORT:
             log.error("worker is silent; aborting it", of=child.name, pid=child.pid)
             child.send_signal(signal.SIGABRT)
             child.send_signal(signal.SIGCONT)  # should it be stopped, it hears that only now
             child.life.aborted(now_s)
-        elif action is Action.KILL:
+        elif action is LifeStep.KILL:
             log.error("worker does not end; killing it", of=child.name, pid=child.pid)
             child.send_signal(signal.SIGKILL)
             child.life.killed(now_s)
@@ -196,7 +196,7 @@ class Supervisor:
         if not child.bury(time.monotonic()):
             return
         forget(self._selector, sentinel)
-        is_stopped = child.life.state == State.STOPPED
+        is_stopped = child.life.state == ProcessStates.STOPPED
         log.log(
             20 if self._stopping or is_stopped else 40,
             "worker ended",
@@ -214,7 +214,7 @@ class Supervisor:
             return
         if is_stopped and not self._stopping and child.name not in self._orders.stopped:
             child.life.want(time.monotonic())
-        if child.life.state == State.FATAL:
+        if child.life.state == ProcessStates.FATAL:
             self._on_fatal(child)
 
     def _on_fatal(self, child: Child) -> None:

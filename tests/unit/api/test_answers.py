@@ -1,6 +1,6 @@
 """What /health says of monitors."""
 
-from vpcrouter.api.answers import State, health
+from vpcrouter.api.answers import ApiState, health
 from vpcrouter.model.messages import HealthReport, RoutingReport, SpecReport
 from vpcrouter.model.spec import parse_spec
 
@@ -8,8 +8,8 @@ SPEC = SpecReport(parse_spec('{"10.0.0.0/8": ["10.0.0.1"]}'))
 DOUBT = "9 answers were counted, but the kernel has seen 6 at most"
 
 
-def state(**reports: HealthReport) -> State:
-    return State({"monitors": ["tcp"]}, SPEC, reports, RoutingReport("no changes", 1))
+def state(**reports: HealthReport) -> ApiState:
+    return ApiState({"monitors": ["tcp"]}, SPEC, reports, RoutingReport("no changes", 1))
 
 
 def test_all_is_well() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpcrouter.api.answers import State, root
+from vpcrouter.api.answers import ApiState, root
 from vpcrouter.logs.redact import redact, shown
 from vpcrouter.options.general import general_options
 from vpcrouter.options.kinds import TEXT, Option
@@ -109,7 +109,7 @@ def test_no_built_in_plugin_shows_a_secret(plugin: type[Plugin], saying: str) ->
     assert SECRET not in json.dumps(made.get_info())
     if isinstance(made, Watcher):
         assert SECRET not in json.dumps(made.store()._identity)
-    assert SECRET not in json.dumps(root(State(values))[0])
+    assert SECRET not in json.dumps(root(ApiState(values))[0])
 
 
 class Pigeon(Monitor):
@@ -126,5 +126,5 @@ class Pigeon(Monitor):
 def test_a_secret_option_is_shown_nowhere() -> None:
     values = {"pigeon_code": SECRET, "shown": ("pigeon_code",), "secret": ("pigeon_code",)}
     assert Pigeon(values).get_info()["params"] == {"pigeon_code": "***"}
-    shown_params = root(State({**values, "started_at": 0.0}))[0]["params"]
+    shown_params = root(ApiState({**values, "started_at": 0.0}))[0]["params"]
     assert shown_params == {"pigeon_code": "***"}
