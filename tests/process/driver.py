@@ -3,14 +3,18 @@
 import json
 import resource
 import sys
+import time
 from pathlib import Path
 
+from vpcrouter.config.settings import Settings
 from vpcrouter.logs import setup as log
 from vpcrouter.options.general import general_options
 from vpcrouter.plugins.registry import PluginRef
-from vpcrouter.supervisor.child import Child
 from vpcrouter.supervisor.lifecycle import LifePolicy
+from vpcrouter.supervisor.reload import Reload
 from vpcrouter.supervisor.supervisor import Supervisor
+from vpcrouter.supervisor.worker import WorkerSpec
+from vpcrouter.supervisor.workforce import Workforce
 
 POLICY = LifePolicy(
     startsecs=0.3, silence_limit_s=6.0, abort_grace_s=1.0, backoff_max_s=0.5, early_deaths=3
@@ -29,11 +33,12 @@ def main(folder: Path) -> int:
         "folder": str(folder),
     }
     log.set_up("-", verbose=True, worker="supervisor")
-    children = [
-        Child(name, role, PluginRef(name, f"tests.process.fake_workers:{kind}"), POLICY)
+    specs = {
+        name: WorkerSpec(name, role, PluginRef(name, f"tests.process.fake_workers:{kind}"), values)
         for name, role, kind in json.loads((folder / "children").read_text())
-    ]
-    return Supervisor(children, values).run()
+    }
+    reload = Reload(Settings(values, None, ()), time.time())
+    return Supervisor(Workforce(specs, POLICY), reload, {}).run()
 
 
 if __name__ == "__main__":

@@ -187,3 +187,27 @@ def test_a_worker_stopped_by_hand_stays_so_over_a_reload(daemon: Daemon, ini: In
     reload(daemon)
     wait_until(lambda: daemon.json("/")["params"]["tcp_check_fall"] == 2, 10, daemon.log)
     assert "tcp is STOPPED" in daemon.json("/health")["reasons"]
+
+
+def test_a_reload_asked_for_while_a_worker_still_leaves_is_done_once_it_has(
+    daemon: Daemon, ini: Ini
+) -> None:
+    os.kill(daemon.worker_pids()["tcp"], signal.SIGSTOP)  # it leaves only when it is killed
+    ini.general["health"] = "always"
+    ini.write()
+    reload(daemon)
+    reload(daemon)
+    assert "tcp" not in daemon.worker_pids()
+
+
+def test_settings_read_while_the_daemon_stops_start_nobody(daemon: Daemon, ini: Ini) -> None:
+    ini.general["verbose"] = "yes"  # which concerns all workers
+    ini.write()
+    os.kill(daemon.pid, signal.SIGHUP)
+    daemon.wait_log('event="worker started" of=settings pid=')
+    reader = int(daemon.log().rpartition("of=settings pid=")[2].split()[0])
+    os.kill(reader, signal.SIGSTOP)
+    os.kill(daemon.pid, signal.SIGTERM)
+    daemon.wait_log('event="worker ended" of=tcp ')
+    os.kill(reader, signal.SIGCONT)
+    assert daemon.wait_exit(10) == 0

@@ -25,14 +25,25 @@ PR_SET_PDEATHSIG = 1
 log = logs.get(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """One worker: its name, role and class, and those of the settings that it is given.
+
+    It is begun anew when this has changed, and only then.
+    """
+
+    name: str
+    role: str
+    ref: PluginRef
+    values: Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class Start:
     """What a new generation of a worker is given."""
 
-    name: str
+    spec: WorkerSpec
     generation: int
-    ref: PluginRef
-    values: Mapping[str, Any]
     inbox: Channel
     outbox: Channel
     listener: socket.socket | None
@@ -44,30 +55,26 @@ def main(start: Start) -> None:
     _die_with_parent(start.parent_pid)
     faulthandler.enable()
     wake_fd = _wake_on_stop()
-    limit = start.values["memory_limit"] * 1024 * 1024
+    spec, values = start.spec, start.spec.values
+    limit = values["memory_limit"] * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    kind = _load(start.ref)
+    kind = _load(spec.ref)
     # Before anything starts a thread, which would keep what it was started with.
     kept = _give_up_rights(None if isinstance(kind, PluginError) else kind)
-    values = start.values
     logs.set_up(
-        values["logfile"],
-        values["verbose"],
-        start.name,
-        values["state_dir"],
-        start.ref.package,
+        values["logfile"], values["verbose"], spec.name, values["state_dir"], spec.ref.package
     )
     if kept:
         log.warning("rights that are not needed cannot be given up", reason=kept)
     mailbox = Mailbox(
-        start.name,
+        spec.name,
         start.generation,
         start.inbox.consumer(),
         start.outbox.producer(),
         wake_fd,
         start.listener,
     )
-    status = _work(kind, start.values, mailbox)
+    status = _work(kind, values, mailbox)
     with contextlib.suppress(Exception):
         mailbox.farewell()
     logs.finish()

@@ -1,13 +1,15 @@
 """Which workers a daemon has for its settings, and which of them new settings concern."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from vpcrouter.config.settings import Settings
 from vpcrouter.model.messages import API, CONTROL, MONITOR, RECONCILER, SETTINGS, WATCHER
 from vpcrouter.options.general import GENERAL
-from vpcrouter.plugins.registry import WORKERS, PluginRef, Registry
+from vpcrouter.plugins.registry import WORKERS, Registry
+from vpcrouter.supervisor.lifecycle import LifePolicy
+from vpcrouter.supervisor.worker import WorkerSpec
 
 FIXED = ("address", "port", "control_socket")
 """What was bound before anything was started stays as it is."""
@@ -19,19 +21,17 @@ OF_API = frozenset({"api_token_file", "api_tls_cert", "api_tls_key", "api_hosts"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One worker: its name, role and class, and those of its settings that concern it."""
+class Workforce:
+    """All workers by name, in the order in which they are started, and how they are watched."""
 
-    name: str
-    role: str
-    ref: PluginRef
-    concern: Mapping[str, Any]
+    specs: Mapping[str, WorkerSpec]
+    policy: LifePolicy
 
 
-def places(settings: Settings) -> dict[str, Place]:
-    """All workers by name, in the order in which they are started."""
+def workforce(settings: Settings, started_at: float) -> Workforce:
+    """The workers of a daemon that was started at `started_at` (seconds since the epoch)."""
     workers = Registry.of(WORKERS)
-    values = settings.values
+    values = {**settings.values, "started_at": started_at}
 
     def some(names: frozenset[str], section: str = "") -> dict[str, Any]:
         own = {name for name, its in settings.sections.items() if its == section}
@@ -39,44 +39,47 @@ def places(settings: Settings) -> dict[str, Place]:
 
     general = {name for name, its in settings.sections.items() if its == GENERAL}
     routing = frozenset(general | {"monitors"}) - OF_SUPERVISOR - OF_API - OF_MONITORS | OF_PLUGINS
-    found = [Place("reconciler", RECONCILER, workers.find("reconciler"), some(routing))]
+    found = [WorkerSpec("reconciler", RECONCILER, workers.find("reconciler"), some(routing))]
     monitors = {ref.name for ref in settings.monitors}
     if (ref := settings.watcher) is not None:
         name = f"{ref.name}-watcher" if ref.name in monitors else ref.name
-        found.append(Place(name, WATCHER, ref, some(OF_PLUGINS, ref.name)))
+        found.append(WorkerSpec(name, WATCHER, ref, some(OF_PLUGINS, ref.name)))
     for ref in settings.monitors:
-        found.append(Place(ref.name, MONITOR, ref, some(OF_MONITORS, ref.name)))
+        found.append(WorkerSpec(ref.name, MONITOR, ref, some(OF_MONITORS, ref.name)))
     found += [
-        Place("api", API, workers.find("api"), dict(values)),
-        Place("control", CONTROL, workers.find("control"), some(OF_ALL)),
+        WorkerSpec("api", API, workers.find("api"), values),
+        WorkerSpec("control", CONTROL, workers.find("control"), some(OF_ALL)),
     ]
-    return {place.name: place for place in found}
+    return Workforce({spec.name: spec for spec in found}, policy_of(settings))
+
+
+def settings_reader(settings: Settings) -> WorkerSpec:
+    """The worker that reads the settings anew, and ends."""
+    values = {name: settings.values[name] for name in (*OF_ALL, "command_line")}
+    return WorkerSpec(SETTINGS, SETTINGS, Registry.of(WORKERS).find("settings"), values)
+
+
+def policy_of(settings: Settings) -> LifePolicy:
+    return LifePolicy(silence_limit_s=settings.values["silence_limit"])
 
 
 @dataclass(frozen=True, slots=True)
-class Moves:
-    """What new settings mean for the workers: who leaves, who begins anew, who joins."""
+class WorkforceDiff:
+    """Who leaves, who begins anew, who joins; whom the change does not concern is in none."""
 
     leave: frozenset[str]
-    renew: frozenset[str]
-    join: tuple[Place, ...]
-    all: Mapping[str, Place]
+    renew: tuple[WorkerSpec, ...]
+    join: tuple[WorkerSpec, ...]
 
 
-def moves(old: Settings, new: Settings) -> Moves:
-    """Workers that the change does not concern are in none of the parts but `all`."""
-    before, after = places(old), places(new)
-    return Moves(
+def diff(before: Mapping[str, WorkerSpec], after: Mapping[str, WorkerSpec]) -> WorkforceDiff:
+    """From the workers there are to those there are to be, each by name."""
+    kept = before.keys() & after.keys()
+    return WorkforceDiff(
         frozenset(before.keys() - after.keys()),
-        frozenset(name for name in before.keys() & after.keys() if before[name] != after[name]),
-        tuple(place for name, place in after.items() if name not in before),
-        after,
+        tuple(spec for name, spec in after.items() if name in kept and spec != before[name]),
+        tuple(spec for name, spec in after.items() if name not in kept),
     )
-
-
-def settings_reader() -> Place:
-    """The worker that reads the settings anew, and ends."""
-    return Place(SETTINGS, SETTINGS, Registry.of(WORKERS).find("settings"), {})
 
 
 def obstacles(old: Settings, new: Settings) -> tuple[str, ...]:
@@ -87,8 +90,3 @@ def obstacles(old: Settings, new: Settings) -> tuple[str, ...]:
         for name in FIXED
         if old.values[name] != new.values[name]
     )
-
-
-def begun_at(settings: Settings, started_at: float) -> Settings:
-    """The settings of a daemon that was started at `started_at` (seconds since the epoch)."""
-    return replace(settings, values={**settings.values, "started_at": started_at})

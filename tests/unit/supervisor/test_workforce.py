@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vpcrouter.config import settings as config
-from vpcrouter.supervisor.workforce import moves
+from vpcrouter.supervisor.workforce import diff, workforce
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_only_workers_that_a_change_concerns(
     base = ["-v", "vpc-1", "-r", "us-east-1", "-H", "tcp", "-f", str(spec)]
     old = config.load("vpcrouter", base, None)
     new = config.load("vpcrouter", [*base, f"--{option}", value], None)
-    found = moves(old, new)
-    assert found.renew == renewed
+    found = diff(workforce(old, 0.0).specs, workforce(new, 0.0).specs)
+    assert {spec.name for spec in found.renew} == renewed
     assert not found.leave
     assert not found.join
