@@ -198,16 +198,3 @@ def test_a_reload_asked_for_while_a_worker_still_leaves_is_done_once_it_has(
     reload(daemon)
     reload(daemon)
     assert "tcp" not in daemon.worker_pids()
-
-
-def test_settings_read_while_the_daemon_stops_start_nobody(daemon: Daemon, ini: Ini) -> None:
-    ini.general["verbose"] = "yes"  # which concerns all workers
-    ini.write()
-    os.kill(daemon.pid, signal.SIGHUP)
-    daemon.wait_log('event="worker started" of=settings pid=')
-    reader = int(daemon.log().rpartition("of=settings pid=")[2].split()[0])
-    os.kill(reader, signal.SIGSTOP)
-    os.kill(daemon.pid, signal.SIGTERM)
-    daemon.wait_log('event="worker ended" of=tcp ')
-    os.kill(reader, signal.SIGCONT)
-    assert daemon.wait_exit(10) == 0

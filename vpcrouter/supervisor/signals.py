@@ -1,8 +1,8 @@
 """The daemon's signals, for its loop: handlers only enqueue."""
 
 import contextlib
+import os
 import signal
-import socket
 from collections import deque
 from collections.abc import Iterator
 
@@ -19,22 +19,20 @@ class SignalQueue:
 
     def __init__(self) -> None:
         self._received: deque[int] = deque()
-        self._wake, self._wake_writer = socket.socketpair()
-        self._wake.setblocking(False)
-        self._wake_writer.setblocking(False)
+        self._wake_fd, self._writer_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def catch(self) -> None:
-        signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._writer_fd, warn_on_full_buffer=False)
         for number in (*STOP_SIGNALS, *OTHER_SIGNALS):
             signal.signal(number, lambda received, _frame: self._received.append(received))
 
     def fileno(self) -> int:
-        return self._wake.fileno()
+        return self._wake_fd
 
     def drain(self) -> None:
         """`fileno` is not readable any more, until the next signal."""
         with contextlib.suppress(BlockingIOError):
-            self._wake.recv(4096)
+            os.read(self._wake_fd, 4096)
 
     def take(self) -> Iterator[int]:
         while self._received:
