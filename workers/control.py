@@ -6,6 +6,7 @@ from vpcrouter.control.rpc import Commands
 from vpcrouter.errors import PluginError
 from vpcrouter.ipc.mailbox import Mailbox
 from vpcrouter.model.messages import WorkersReport
+from vpcrouter.options.groups import ControlSettings
 from vpcrouter.plugins.contract import Worker
 
 TURN_S = 1.0
@@ -19,13 +20,17 @@ class Control(Worker):
     supervisor until they are obeyed, and hears how the workers are.
     """
 
+    def __init__(self, settings: ControlSettings) -> None:
+        super().__init__(settings)
+        self._settings = settings
+
     def run(self, mailbox: Mailbox) -> None:
         listener = mailbox.listener
         if listener is None:
             raise PluginError("the control worker was given no socket")
         listener.setblocking(False)
         book = OrderBook()
-        server = ControlServer(listener, Commands(book, self.values))
+        server = ControlServer(listener, Commands(book, self._settings))
         mailbox.watch(listener.fileno())
         mailbox.watch(book.fileno())
         try:

@@ -16,6 +16,7 @@ from pyroute2 import netns
 from vpcrouter.ipc.channel import Channel, spawn_context
 from vpcrouter.model.messages import MONITOR, Envelope, HealthReport, HostList, Message
 from vpcrouter.options.general import general_options
+from vpcrouter.options.groups import ProcessSettings
 from vpcrouter.plugins.contract import Monitor
 from vpcrouter.plugins.registry import MONITORS, Registry
 from vpcrouter.supervisor.worker import Start, WorkerSpec, main
@@ -61,7 +62,7 @@ class MonitorProcess:
         self.reports: list[tuple[float, HealthReport]] = []
         self._sequence = 0
         inbox, outbox = Channel(), Channel()
-        spec = WorkerSpec(name, MONITOR, ref, values)
+        spec = WorkerSpec(name, MONITOR, ref, ProcessSettings.of(values), values)
         start = Start(spec, 1, inbox, outbox, None, os.getpid())
         self.process: BaseProcess = spawn_context().Process(
             target=enter, args=(namespace, uid, descriptors, start)

@@ -9,6 +9,7 @@ from pathlib import Path
 from vpcrouter.config.settings import Settings
 from vpcrouter.logs import setup as log
 from vpcrouter.options.general import general_options
+from vpcrouter.options.groups import ProcessSettings
 from vpcrouter.plugins.registry import PluginRef
 from vpcrouter.supervisor.lifecycle import LifePolicy
 from vpcrouter.supervisor.reload import Reload
@@ -25,17 +26,16 @@ def main(folder: Path) -> int:
     """Run the children that the file `children` in `folder` names."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     defaults = {option.name: option.default for option in general_options()}
-    values = {
-        **defaults,
-        "verbose": True,
-        "state_dir": str(folder / "state"),
-        "memory_limit": 1024,
-        "folder": str(folder),
-    }
+    values = {**defaults, "verbose": True, "state_dir": str(folder / "state")}
+    process = ProcessSettings.of(values)
     log.set_up("-", verbose=True, worker="supervisor")
-    specs = {
-        name: WorkerSpec(name, role, PluginRef(name, f"tests.process.fake_workers:{kind}"), values)
+    children = [
+        (name, role, PluginRef(name, f"tests.process.fake_workers:{kind}"))
         for name, role, kind in json.loads((folder / "children").read_text())
+    ]
+    specs = {
+        name: WorkerSpec(name, role, ref, process, {"folder": str(folder)})
+        for name, role, ref in children
     }
     reload = Reload(Settings(values, None, ()), time.time())
     return Supervisor(Workforce(specs, POLICY), reload, {}).run()

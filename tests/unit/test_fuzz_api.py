@@ -22,6 +22,7 @@ from vpcrouter.api.server import MAX_HEAD_BYTES, Parser
 from vpcrouter.config import settings as config
 from vpcrouter.model.messages import SpecReport
 from vpcrouter.model.spec import parse_spec
+from vpcrouter.supervisor.workforce import api_settings
 from workers.api import Intake, make_app
 
 TOKEN = "fuzz-0123456789abcdef"  # noqa: S105
@@ -52,9 +53,9 @@ def target(folder: Path, address: str, has_token: bool) -> Target:
         token_file.write_text(TOKEN)
         token_file.chmod(0o600)
         flags += ["--api_token_file", str(token_file)]
-    values = {**config.load("vpcrouter", flags, None).values, "started_at": 0.0}
-    state = ApiState(values, SpecReport(parse_spec(SPEC)))
-    app = make_app(state, Intake(state, values), Gate(values, BOUND[address]))
+    settings = api_settings(config.load("vpcrouter", flags, None).values, 0.0)
+    state = ApiState(settings, SpecReport(parse_spec(SPEC)))
+    app = make_app(state, Intake(state, settings), Gate(settings.access, BOUND[address]))
     return Target(app, state, address == "localhost", has_token)
 
 

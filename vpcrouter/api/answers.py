@@ -14,7 +14,7 @@ from flask import Flask, Response, current_app, render_template, request
 from vpcrouter import __version__
 from vpcrouter.health.damping import damped_hosts
 from vpcrouter.health.isolation import cut_off_reasons
-from vpcrouter.logs.redact import redact, shown
+from vpcrouter.logs.redact import redact
 from vpcrouter.model.host_state import Health, merge
 from vpcrouter.model.messages import (
     MONITOR,
@@ -27,7 +27,7 @@ from vpcrouter.model.messages import (
     WorkersReport,
 )
 from vpcrouter.model.spec import RouteSpec
-from vpcrouter.options.values import Values
+from vpcrouter.options.groups import ApiSettings
 
 PAGE = "page.html"
 
@@ -36,7 +36,7 @@ PAGE = "page.html"
 class ApiState:
     """What the workers last reported; each field is replaced as a whole, never changed."""
 
-    values: Values
+    settings: ApiSettings
     spec: SpecReport = field(default_factory=lambda: SpecReport(None))
     health: Mapping[str, HealthReport] = field(default_factory=dict)
     routing: RoutingReport = field(
@@ -65,7 +65,7 @@ class ApiState:
         return spec.hosts if spec else ()
 
     def merged_health(self) -> Health:
-        return merge(self.health.values(), self.hosts, self.values["monitors"])
+        return merge(self.health.values(), self.hosts, self.settings.monitors)
 
     def damped(self) -> Mapping[str, str]:
         """The hosts of the spec that are damped, and until when."""
@@ -79,13 +79,11 @@ Answer = tuple[Any, int]
 
 
 def root(state: ApiState) -> Answer:
-    values, secret = state.values, state.values["secret"]
-    params = {name: shown(values[name], name in secret) for name in sorted(values["shown"])}
     return {
         "version": __version__,
-        "start_time": _iso(state.values["started_at"]),
+        "start_time": _iso(state.settings.started_at),
         "decided": state.routing.sentence,
-        "params": params,
+        "params": dict(sorted(state.settings.params.items())),
         "workers": {
             worker.name: {
                 "role": worker.role,
@@ -116,7 +114,7 @@ def plugins(state: ApiState) -> Answer:
     def of(role: str) -> list[Mapping[str, Any]]:
         return [worker.info for worker in state.workers.workers if worker.role == role]
 
-    mode = of(WATCHER) or [{"name": state.values["mode"], "version": "1", "params": {}}]
+    mode = of(WATCHER) or [{"name": state.settings.mode, "version": "1", "params": {}}]
     return {"mode": mode, "health": of(MONITOR)}, 200
 
 
@@ -125,7 +123,7 @@ def route_info(state: ApiState) -> Answer:
     return {
         "route_spec": spec.routes if spec else None,
         "routes": state.seen.get("routes", {}),
-        "ignore_routes": list(state.values["ignore_routes"]),
+        "ignore_routes": list(state.settings.ignore_routes),
         "problems": list(routing.problems),
         "pending": {"changes": routing.pending, "expected_s": round(routing.expected_s, 1)},
         "refused_spec": list(state.spec.refused),
@@ -150,7 +148,7 @@ def health(state: ApiState) -> Answer:
         for worker in state.workers.workers
         if worker.state not in ("RUNNING", "STARTING")
     ]
-    in_use = [report for name in state.values["monitors"] if (report := state.health.get(name))]
+    in_use = [report for name in state.settings.monitors if (report := state.health.get(name))]
     reasons += [f"cut off from the hosts: {why}" for why in cut_off_reasons(in_use)]
     reasons += [f"{its.monitor} is not to be believed: {its.doubt}" for its in in_use if its.doubt]
     if state.spec_in_force is None:

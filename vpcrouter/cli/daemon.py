@@ -14,6 +14,7 @@ from vpcrouter.errors import ConfigError, UnavailableError, VpcRouterError
 from vpcrouter.logs import setup as logs
 from vpcrouter.logs.redact import redact
 from vpcrouter.model.messages import API, CONTROL
+from vpcrouter.options.groups import AccessSettings
 from vpcrouter.supervisor import systemd
 from vpcrouter.supervisor.reload import Reload
 from vpcrouter.supervisor.supervisor import Supervisor
@@ -57,7 +58,7 @@ def _run(settings: config.Settings) -> int:
         raise ConfigError([f"logfile: {values['logfile']}: {error.strerror}"]) from None
     with control_socket.listening(values["control_socket"]) as control:
         listener = _listen(values["address"], values["port"])
-        refuse_open(listener.getsockname()[0], values)
+        refuse_open(listener.getsockname()[0], AccessSettings.of(values))
         held = {API: listener, CONTROL: control}
         started_at = time.time()
         workers = workforce(settings, started_at)

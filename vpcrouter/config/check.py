@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vpcrouter.api.access import check_access
+from vpcrouter.options.groups import AccessSettings
 from vpcrouter.options.kinds import Option
 from vpcrouter.plugins.contract import Plugin
 
@@ -36,7 +37,7 @@ def convert(
 def check(values: Mapping[str, Any], plugins: Iterable[type[Plugin]]) -> list[str]:
     """What is wrong with options that are each right by themselves."""
     faults = [fault for plugin in plugins for fault in _faults_of(plugin, values)]
-    return [*faults, *check_access(values)]
+    return [*faults, *check_access(AccessSettings.of(values))]
 
 
 def _faults_of(plugin: type[Plugin], values: Mapping[str, Any]) -> list[str]:

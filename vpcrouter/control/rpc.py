@@ -29,7 +29,7 @@ from vpcrouter.control.orders import OrderBook
 from vpcrouter.logs.setup import CONSOLE, SUPERVISOR
 from vpcrouter.logs.worker_log import MAX_BYTES, OwnLog
 from vpcrouter.model.messages import CONTROL, Orders, WorkerStatus
-from vpcrouter.options.values import Values
+from vpcrouter.options.groups import ControlSettings
 from vpcrouter.supervisor.lifecycle import LifePolicy
 
 GROUP = "vpcrouter"
@@ -141,13 +141,13 @@ class Daemon:
 
     identifier = GROUP
 
-    def __init__(self, book: OrderBook, values: Values) -> None:
+    def __init__(self, book: OrderBook, settings: ControlSettings) -> None:
         self.book = book
         self.mood = SupervisorStates.RUNNING
         self.options = self
-        self._state_dir: str = values["state_dir"]
+        self._state_dir = settings.state_dir
         own_log = str(OwnLog.path_of(self._state_dir, SUPERVISOR))
-        self.logfile: str = own_log if values["logfile"] == CONSOLE else values["logfile"]
+        self.logfile = own_log if settings.logfile == CONSOLE else settings.logfile
 
     def get_pid(self) -> int:
         return os.getppid()
@@ -340,9 +340,9 @@ def _read(path: str | None, offset: int, length: int) -> str:
 class Commands:
     """Calls by name, as they come in; each in a thread of its own."""
 
-    def __init__(self, book: OrderBook, values: Values) -> None:
+    def __init__(self, book: OrderBook, settings: ControlSettings) -> None:
         self._book = book
-        daemon = Daemon(book, values)
+        daemon = Daemon(book, settings)
         self.main_log = daemon.logfile
         self._interface = Interface(daemon)
         spaces = [("supervisor", self._interface)]

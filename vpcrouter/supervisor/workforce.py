@@ -5,19 +5,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from vpcrouter.config.settings import Settings
+from vpcrouter.logs.redact import shown
 from vpcrouter.model.messages import API, CONTROL, MONITOR, RECONCILER, SETTINGS, WATCHER
-from vpcrouter.options.general import GENERAL
-from vpcrouter.plugins.registry import WORKERS, Registry
+from vpcrouter.options.groups import (
+    AccessSettings,
+    ApiSettings,
+    CommandLine,
+    ControlSettings,
+    ProcessSettings,
+    RoutingSettings,
+    SettingsGroup,
+)
+from vpcrouter.plugins.registry import WORKERS, PluginRef, Registry
 from vpcrouter.supervisor.lifecycle import LifePolicy
 from vpcrouter.supervisor.worker import WorkerSpec
 
 FIXED = ("address", "port", "control_socket")
 """What was bound before anything was started stays as it is."""
-OF_ALL = frozenset({"logfile", "verbose", "memory_limit", "state_dir"})
-OF_PLUGINS = OF_ALL | {"vpc", "region"}
-OF_MONITORS = OF_PLUGINS | {"hold_s", "isolation_share"}
-OF_SUPERVISOR = frozenset({"silence_limit", "started_at", "check", "shown", *FIXED})
-OF_API = frozenset({"api_token_file", "api_tls_cert", "api_tls_key", "api_hosts"})
+OF_WATCHERS = ("vpc", "region", "state_dir")
+OF_MONITORS = (*OF_WATCHERS, "hold_s", "isolation_share")
+"""The general settings that plugins are given beside their own options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,33 +37,49 @@ class Workforce:
 
 def workforce(settings: Settings, started_at: float) -> Workforce:
     """The workers of a daemon that was started at `started_at` (seconds since the epoch)."""
-    workers = Registry.of(WORKERS)
-    values = {**settings.values, "started_at": started_at}
-
-    def some(names: frozenset[str], section: str = "") -> dict[str, Any]:
-        own = {name for name, its in settings.sections.items() if its == section}
-        return {name: values[name] for name in sorted(names | own) if name in values}
-
-    general = {name for name, its in settings.sections.items() if its == GENERAL}
-    routing = frozenset(general | {"monitors"}) - OF_SUPERVISOR - OF_API - OF_MONITORS | OF_PLUGINS
-    found = [WorkerSpec("reconciler", RECONCILER, workers.find("reconciler"), some(routing))]
+    ours, values = Registry.of(WORKERS), settings.values
+    found = [_ours(ours.find(RECONCILER), RoutingSettings.of(values), settings)]
     monitors = {ref.name for ref in settings.monitors}
     if (ref := settings.watcher) is not None:
         name = f"{ref.name}-watcher" if ref.name in monitors else ref.name
-        found.append(WorkerSpec(name, WATCHER, ref, some(OF_PLUGINS, ref.name)))
+        found.append(_plugin(name, WATCHER, ref, OF_WATCHERS, settings))
     for ref in settings.monitors:
-        found.append(WorkerSpec(ref.name, MONITOR, ref, some(OF_MONITORS, ref.name)))
-    found += [
-        WorkerSpec("api", API, workers.find("api"), values),
-        WorkerSpec("control", CONTROL, workers.find("control"), some(OF_ALL)),
-    ]
+        found.append(_plugin(ref.name, MONITOR, ref, OF_MONITORS, settings))
+    found.append(_ours(ours.find(API), api_settings(values, started_at), settings))
+    found.append(_ours(ours.find(CONTROL), ControlSettings.of(values), settings))
     return Workforce({spec.name: spec for spec in found}, policy_of(settings))
 
 
 def settings_reader(settings: Settings) -> WorkerSpec:
     """The worker that reads the settings anew, and ends."""
-    values = {name: settings.values[name] for name in (*OF_ALL, "command_line")}
-    return WorkerSpec(SETTINGS, SETTINGS, Registry.of(WORKERS).find("settings"), values)
+    ref = Registry.of(WORKERS).find(SETTINGS)
+    return _ours(ref, CommandLine(*settings.values["command_line"]), settings)
+
+
+def api_settings(values: Mapping[str, Any], started_at: float) -> ApiSettings:
+    """The API's settings; of secrets, it is told that they are there."""
+    secret = values["secret"]
+    return ApiSettings.of(
+        {
+            **values,
+            "access": AccessSettings.of(values),
+            "params": {name: shown(values[name], name in secret) for name in values["shown"]},
+            "started_at": started_at,
+        }
+    )
+
+
+def _ours(ref: PluginRef, group: SettingsGroup, settings: Settings) -> WorkerSpec:
+    """A worker of which there is one; its role is its name."""
+    return WorkerSpec(ref.name, ref.name, ref, ProcessSettings.of(settings.values), group)
+
+
+def _plugin(
+    name: str, role: str, ref: PluginRef, general: tuple[str, ...], settings: Settings
+) -> WorkerSpec:
+    own = (option for option, section in settings.sections.items() if section == ref.name)
+    values = {option: settings.values[option] for option in (*general, *own)}
+    return WorkerSpec(name, role, ref, ProcessSettings.of(settings.values), values)
 
 
 def policy_of(settings: Settings) -> LifePolicy:

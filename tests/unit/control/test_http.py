@@ -20,6 +20,7 @@ from vpcrouter.control.orders import OrderBook
 from vpcrouter.control.rpc import Commands
 from vpcrouter.control.socket import listening
 from vpcrouter.logs.worker_log import OwnLog
+from vpcrouter.options.groups import ControlSettings
 
 
 class Served:
@@ -57,9 +58,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
     book.hear(report())
     is_over = threading.Event()
     with listening(path) as listener:
-        server = ControlServer(
-            listener, Commands(book, {"state_dir": str(tmp_path), "logfile": "-"})
-        )
+        server = ControlServer(listener, Commands(book, ControlSettings(str(tmp_path), "-")))
 
         def serve() -> None:
             while not is_over.is_set():

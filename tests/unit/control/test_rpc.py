@@ -18,6 +18,7 @@ from vpcrouter.control.orders import OrderBook
 from vpcrouter.control.rpc import Commands
 from vpcrouter.logs.worker_log import OwnLog
 from vpcrouter.model.messages import Orders
+from vpcrouter.options.groups import ControlSettings
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def book() -> Iterator[OrderBook]:
 
 @pytest.fixture
 def commands(book: OrderBook, tmp_path: Path) -> Commands:
-    return Commands(book, {"state_dir": str(tmp_path), "logfile": "-"})
+    return Commands(book, ControlSettings(str(tmp_path), "-"))
 
 
 def info(commands: Commands) -> Any:
@@ -155,7 +156,7 @@ def test_without_a_word_from_the_supervisor_nothing_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rpc, "OBEY_S", 0.01)
-    silent = Commands(OrderBook(), {"state_dir": str(tmp_path), "logfile": "-"})
+    silent = Commands(OrderBook(), ControlSettings(str(tmp_path), "-"))
     assert fault(silent, "getAllProcessInfo") == Faults.FAILED
 
 
@@ -239,7 +240,7 @@ def test_logs_are_read_from_either_end_and_as_far_as_xml_goes(
 
 
 def test_the_main_log_is_the_logfile_where_there_is_one(book: OrderBook, tmp_path: Path) -> None:
-    with_file = Commands(book, {"state_dir": str(tmp_path), "logfile": "/somewhere/log"})
-    without = Commands(book, {"state_dir": str(tmp_path), "logfile": "-"})
+    with_file = Commands(book, ControlSettings(str(tmp_path), "/somewhere/log"))
+    without = Commands(book, ControlSettings(str(tmp_path), "-"))
     assert with_file.main_log == "/somewhere/log"
     assert without.main_log == str(tmp_path / "log" / "supervisor.log")

@@ -8,6 +8,7 @@ from tests.waiting import wait_until
 from vpcrouter.config import settings as config
 from vpcrouter.config.settings import Settings
 from vpcrouter.model.messages import API, RECONCILER, Envelope, SettingsReport
+from vpcrouter.options.groups import ProcessSettings
 from vpcrouter.plugins.registry import PluginRef
 from vpcrouter.supervisor.child import Child
 from vpcrouter.supervisor.lifecycle import LifePolicy
@@ -16,6 +17,7 @@ from vpcrouter.supervisor.supervisor import Supervisor
 from vpcrouter.supervisor.worker import WorkerSpec
 from vpcrouter.supervisor.workforce import Workforce, settings_reader
 
+PROCESS = ProcessSettings(64, "-", verbose=False, state_dir="/nowhere")
 POLICY = LifePolicy(backoff_min_s=0.001, backoff_max_s=0.001, early_deaths=3)
 
 
@@ -24,6 +26,10 @@ def settings(tmp_path: Path) -> Settings:
     spec = tmp_path / "spec"
     spec.write_text('{"10.55.16.0/24": ["10.33.20.142"]}')
     return config.load("vpcrouter", ["-v", "vpc-1", "-H", "always", "-f", str(spec)], None)
+
+
+def spec_of(name: str, role: str) -> WorkerSpec:
+    return WorkerSpec(name, role, PluginRef(name, "x:X"), PROCESS, {})
 
 
 def supervisor_of(settings: Settings, *specs: WorkerSpec) -> Supervisor:
@@ -76,7 +82,9 @@ def go_on(supervisor: Supervisor, name: str) -> Child:
 
 @pytest.mark.usefixtures("no_forks")
 def test_without_a_process_for_the_reconciler_the_daemon_ends(settings: Settings) -> None:
-    supervisor = supervisor_of(settings, WorkerSpec("r", RECONCILER, PluginRef("r", "x:X"), {}))
+    supervisor = supervisor_of(
+        settings, WorkerSpec("r", RECONCILER, PluginRef("r", "x:X"), PROCESS, {})
+    )
     go_on(supervisor, "r")
     assert supervisor._stopping
     assert supervisor._exit_status == 1
@@ -84,7 +92,7 @@ def test_without_a_process_for_the_reconciler_the_daemon_ends(settings: Settings
 
 @pytest.mark.usefixtures("no_forks")
 def test_without_a_process_for_the_api_it_goes_on_and_tries_again(settings: Settings) -> None:
-    supervisor = supervisor_of(settings, WorkerSpec("a", API, PluginRef("a", "x:X"), {}))
+    supervisor = supervisor_of(settings, spec_of("a", API))
     child = go_on(supervisor, "a")
     assert not supervisor._stopping
     assert child.life.deadline_s() is not None
