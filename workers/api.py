@@ -11,7 +11,7 @@ from waitress import wasyncore
 from werkzeug.exceptions import HTTPException
 
 from vpcrouter.api.access import Gate
-from vpcrouter.api.answers import PAGES, State, not_found, protect, respond, style_hash
+from vpcrouter.api.answers import PAGES, ApiState, not_found, protect, respond, style_hash
 from vpcrouter.api.server import Server
 from vpcrouter.api.server_tls import ServerTls
 from vpcrouter.errors import ConfigError, PluginError, SpecError
@@ -26,7 +26,7 @@ from vpcrouter.model.messages import (
     WorkersReport,
 )
 from vpcrouter.model.spec import MAX_SPEC_BYTES, RouteSpec, parse_spec
-from vpcrouter.options.values import Values
+from vpcrouter.options.groups import AccessSettings, ApiSettings
 from vpcrouter.plugins.contract import Worker
 from vpcrouter.plugins.spec_store import SpecStore
 
@@ -46,13 +46,17 @@ log = logs.get(__name__)
 class Api(Worker):
     """Serves on the listening socket that the supervisor holds."""
 
+    def __init__(self, settings: ApiSettings) -> None:
+        super().__init__(settings)
+        self._settings = settings
+
     def run(self, mailbox: WorkerMailbox) -> None:
         if mailbox.listener is None:
             raise PluginError("the api worker was given no socket")
-        state = State(self.values)
+        state = ApiState(self._settings)
         sockets: dict[int, Any] = {}
-        intake = Intake(state, self.values) if self.values["mode"] == MODE else None
-        keys = Keys(self.values, mailbox.listener.getsockname()[0])
+        intake = Intake(state, self._settings) if self._settings.mode == MODE else None
+        keys = Keys(self._settings.access, mailbox.listener.getsockname()[0])
         app = make_app(state, intake, keys.gate)
         writes_to = {} if intake is None else {SPEC_PATH: MAX_SPEC_BYTES}
         server = Server(app, mailbox.listener, sockets, keys.gate, writes_to, keys.tls)
@@ -78,11 +82,11 @@ class Api(Worker):
 class Keys:
     """The token, and the certificate, as long as their files are as they were."""
 
-    def __init__(self, values: Values, bound: str) -> None:
+    def __init__(self, settings: AccessSettings, bound: str) -> None:
         """`bound` is the address that the socket has. Raises ConfigError."""
-        self.gate = Gate(values, bound)
+        self.gate = Gate(settings, bound)
         self.tls: ServerTls | None = None
-        cert, key = values["api_tls_cert"], values["api_tls_key"]
+        cert, key = settings.api_tls_cert, settings.api_tls_key
         if cert is not None and key is not None:
             try:
                 self.tls = ServerTls(cert, key)
@@ -126,7 +130,7 @@ def _pass_on(intake: "Intake | None", mailbox: Mailbox) -> None:
         mailbox.post(report)
 
 
-def _hear(mailbox: WorkerMailbox, state: State, *, has_watcher: bool) -> None:
+def _hear(mailbox: WorkerMailbox, state: ApiState, *, has_watcher: bool) -> None:
     for report in mailbox.take_all(HealthReport):
         state.health = {**state.health, report.monitor: report}
     spec = mailbox.take(SpecReport)
@@ -141,9 +145,9 @@ def _hear(mailbox: WorkerMailbox, state: State, *, has_watcher: bool) -> None:
 class Intake:
     """Takes posted route specs: on disk first, then said to be in force. Any thread may post."""
 
-    def __init__(self, state: State, values: Values) -> None:
+    def __init__(self, state: ApiState, settings: ApiSettings) -> None:
         self._state = state
-        self._store = SpecStore(values["state_dir"], {"vpc": values["vpc"], "mode": MODE})
+        self._store = SpecStore(settings.state_dir, {"vpc": settings.vpc, "mode": MODE})
         self._saving = threading.Lock()
         """Held for as long as the disk takes; the work loop never waits for it."""
         self._lock = threading.Lock()
@@ -182,7 +186,7 @@ class Intake:
             os.eventfd_write(self._fd, 1)
 
 
-def make_app(state: State, intake: Intake | None, gate: Gate) -> Flask:
+def make_app(state: ApiState, intake: Intake | None, gate: Gate) -> Flask:
     """The WSGI application; without `intake` it changes nothing."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_SPEC_BYTES
@@ -237,7 +241,7 @@ def _fail(_error: Exception) -> Response:
     return respond({"error": "the request has failed; the log says why"}, 500)
 
 
-def _health(state: State, gate: Gate) -> Response:
+def _health(state: ApiState, gate: Gate) -> Response:
     content, status = PAGES[HEALTH_PATH][1](state)
     if not gate.may_see_all(_authorization()):
         content = {"status": content["status"]}

@@ -1,11 +1,12 @@
 """Commands to the daemon: what Supervisor's client, supervisorctl, says on the control socket."""
 
 from vpcrouter.control.http import ControlServer
-from vpcrouter.control.orders import Desk
+from vpcrouter.control.orders import OrderBook
 from vpcrouter.control.rpc import Commands
 from vpcrouter.errors import PluginError
 from vpcrouter.ipc.mailbox import WorkerMailbox
 from vpcrouter.model.messages import WorkersReport
+from vpcrouter.options.groups import ControlSettings
 from vpcrouter.plugins.contract import Worker
 
 TURN_S = 1.0
@@ -19,23 +20,27 @@ class Control(Worker):
     supervisor until they are obeyed, and hears how the workers are.
     """
 
+    def __init__(self, settings: ControlSettings) -> None:
+        super().__init__(settings)
+        self._settings = settings
+
     def run(self, mailbox: WorkerMailbox) -> None:
         listener = mailbox.listener
         if listener is None:
             raise PluginError("the control worker was given no socket")
         listener.setblocking(False)
-        desk = Desk()
-        server = ControlServer(listener, Commands(desk, self.values))
+        book = OrderBook()
+        server = ControlServer(listener, Commands(book, self._settings))
         mailbox.watch(listener.fileno())
-        mailbox.watch(desk.fileno())
+        mailbox.watch(book.fileno())
         try:
             while True:
                 ready = mailbox.wait(TURN_S)
-                if desk.fileno() in ready:
-                    desk.clear()
+                if book.fileno() in ready:
+                    book.clear()
                 if (report := mailbox.take(WorkersReport)) is not None:
-                    desk.hear(report)
-                if (orders := desk.unobeyed()) is not None:
+                    book.hear(report)
+                if (orders := book.unobeyed()) is not None:
                     mailbox.post(orders)
                 if listener.fileno() in ready:
                     server.handle_request()

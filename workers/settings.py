@@ -7,16 +7,21 @@ from vpcrouter.config import settings as config
 from vpcrouter.errors import ConfigError
 from vpcrouter.ipc.mailbox import Mailbox, StopWorker
 from vpcrouter.model.messages import SettingsReport
+from vpcrouter.options.groups import CommandLine
 from vpcrouter.plugins.contract import Worker
 
 
 class SettingsReader(Worker):
     """Lives for one answer."""
 
+    def __init__(self, command_line: CommandLine) -> None:
+        super().__init__(command_line)
+        self._command_line = command_line
+
     def run(self, mailbox: Mailbox) -> None:
-        prog, arguments, default_config = self.values["command_line"]
+        given = self._command_line
         try:
-            report = SettingsReport(config.load(prog, arguments, default_config))
+            report = SettingsReport(config.load(given.prog, given.arguments, given.default_config))
         except ConfigError as error:
             report = SettingsReport(None, error.faults)
         mailbox.post(report)

@@ -14,11 +14,12 @@ from typing import Any, Self
 from pyroute2 import netns
 
 from vpcrouter.ipc.channel import Channel, spawn_context
-from vpcrouter.model.messages import Envelope, HealthReport, HostList, Message
+from vpcrouter.model.messages import MONITOR, Envelope, HealthReport, HostList, Message
 from vpcrouter.options.general import general_options
+from vpcrouter.options.groups import ProcessSettings
 from vpcrouter.plugins.contract import Monitor
 from vpcrouter.plugins.registry import MONITORS, Registry
-from vpcrouter.supervisor.worker import Start, main
+from vpcrouter.supervisor.worker import Start, WorkerSpec, main
 
 STOP_S = 5.0
 
@@ -30,7 +31,7 @@ def enter(namespace: str | None, uid: int | None, descriptors: int | None, start
     if namespace is not None:
         netns.setns(namespace)
     if uid is not None:
-        start.ref.load()
+        start.spec.ref.load()
         os.setuid(uid)
     main(start)
 
@@ -62,7 +63,8 @@ class MonitorProcess:
         self.reports: list[tuple[float, HealthReport]] = []
         self._sequence = 0
         inbox, outbox = Channel(), Channel()
-        start = Start(name, 1, ref, values, inbox, outbox, None, os.getpid())
+        spec = WorkerSpec(name, MONITOR, ref, ProcessSettings.of(values), values)
+        start = Start(spec, 1, inbox, outbox, None, os.getpid())
         self.process: BaseProcess = spawn_context().Process(
             target=enter, args=(namespace, uid, descriptors, start)
         )

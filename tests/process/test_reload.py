@@ -187,3 +187,14 @@ def test_a_worker_stopped_by_hand_stays_so_over_a_reload(daemon: Daemon, ini: In
     reload(daemon)
     wait_until(lambda: daemon.json("/")["params"]["tcp_check_fall"] == 2, 10, daemon.log)
     assert "tcp is STOPPED" in daemon.json("/health")["reasons"]
+
+
+def test_a_reload_asked_for_while_a_worker_still_leaves_is_done_once_it_has(
+    daemon: Daemon, ini: Ini
+) -> None:
+    os.kill(daemon.worker_pids()["tcp"], signal.SIGSTOP)  # it leaves only when it is killed
+    ini.general["health"] = "always"
+    ini.write()
+    reload(daemon)
+    reload(daemon)
+    assert "tcp" not in daemon.worker_pids()

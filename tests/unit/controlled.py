@@ -1,4 +1,4 @@
-"""A desk with a supervisor at its other side, in a thread, that does as a test says."""
+"""An order book with a supervisor at its other side, in a thread, that does as a test says."""
 
 import select
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from vpcrouter.control.orders import Desk
+from vpcrouter.control.orders import OrderBook
 from vpcrouter.model.messages import CONTROL, MONITOR, Orders, WorkersReport, WorkerStatus
 
 Reaction = Callable[[Orders], list[WorkersReport]]
@@ -31,17 +31,17 @@ def reacting(*answers: Callable[[Orders], WorkersReport]) -> Reaction:
 
 
 @contextmanager
-def supervised(desk: Desk, react: Reaction) -> Iterator[None]:
+def supervised(book: OrderBook, react: Reaction) -> Iterator[None]:
     """Carry orders as the control worker's loop does."""
     is_over = threading.Event()
 
     def carry() -> None:
         while not is_over.is_set():
-            if select.select([desk], [], [], 0.01)[0]:
-                desk.clear()
-                if (orders := desk.unobeyed()) is not None:
+            if select.select([book], [], [], 0.01)[0]:
+                book.clear()
+                if (orders := book.unobeyed()) is not None:
                     for answer in react(orders):
-                        desk.hear(answer)
+                        book.hear(answer)
 
     thread = threading.Thread(target=carry)
     thread.start()

@@ -45,7 +45,6 @@ ONLY_IN = {
     "multiprocessing": {
         "vpcrouter/ipc/channel.py",
         "vpcrouter/supervisor/child.py",
-        "vpcrouter/supervisor/supervisor.py",
         "vpcrouter/supervisor/worker.py",
     },
     "flask": {"vpcrouter/api/answers.py", "workers/api.py"},

@@ -17,11 +17,12 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import create_environ, run_wsgi_app
 
 from vpcrouter.api.access import Gate
-from vpcrouter.api.answers import PAGES, State
+from vpcrouter.api.answers import PAGES, ApiState
 from vpcrouter.api.server import MAX_HEAD_BYTES, Parser
 from vpcrouter.config import settings as config
 from vpcrouter.model.messages import SpecReport
 from vpcrouter.model.spec import parse_spec
+from vpcrouter.supervisor.workforce import api_settings
 from workers.api import Intake, make_app
 
 TOKEN = "fuzz-0123456789abcdef"  # noqa: S105
@@ -38,7 +39,7 @@ class Target:
     """An API that listens at `address`, with or without a token."""
 
     app: Flask
-    state: State
+    state: ApiState
     is_local: bool
     has_token: bool
 
@@ -52,9 +53,9 @@ def target(folder: Path, address: str, has_token: bool) -> Target:
         token_file.write_text(TOKEN)
         token_file.chmod(0o600)
         flags += ["--api_token_file", str(token_file)]
-    values = {**config.load("vpcrouter", flags, None).values, "started_at": 0.0}
-    state = State(values, SpecReport(parse_spec(SPEC)))
-    app = make_app(state, Intake(state, values), Gate(values, BOUND[address]))
+    settings = api_settings(config.load("vpcrouter", flags, None).values, 0.0)
+    state = ApiState(settings, SpecReport(parse_spec(SPEC)))
+    app = make_app(state, Intake(state, settings), Gate(settings.access, BOUND[address]))
     return Target(app, state, address == "localhost", has_token)
 
 

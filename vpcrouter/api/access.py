@@ -13,13 +13,10 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from vpcrouter.api.server_tls import check_tls_files
 from vpcrouter.errors import ConfigError
-
-if TYPE_CHECKING:
-    from vpcrouter.options.values import Values
+from vpcrouter.options.groups import AccessSettings
 
 MIN_TOKEN_CHARACTERS = 16
 MAX_TOKEN_BYTES = 4096
@@ -67,24 +64,24 @@ def read_token(path: str) -> bytes:
     return token
 
 
-def check_access(values: "Values") -> Iterator[str]:
+def check_access(settings: AccessSettings) -> Iterator[str]:
     """A sentence for each thing wrong with the options of the API."""
-    if values["api_token_file"] is not None:
+    if settings.api_token_file is not None:
         try:
-            read_token(values["api_token_file"])
+            read_token(settings.api_token_file)
         except ValueError as error:
             yield f"api_token_file: {error}"
-    elif not is_loopback(values["address"]):
-        yield f"address: {_why_not_open(values['address'])}"
-    yield from check_tls_files(values["api_tls_cert"], values["api_tls_key"])
+    elif not is_loopback(settings.address):
+        yield f"address: {_why_not_open(settings.address)}"
+    yield from check_tls_files(settings.api_tls_cert, settings.api_tls_key)
 
 
-def refuse_open(bound: str, values: "Values") -> None:
+def refuse_open(bound: str, settings: AccessSettings) -> None:
     """Raise ConfigError when the socket got an address that these options do not allow.
 
     What a name stands for can have changed since it was checked.
     """
-    if values["api_token_file"] is None and not is_loopback(bound.partition("%")[0]):
+    if settings.api_token_file is None and not is_loopback(bound.partition("%")[0]):
         raise ConfigError([f"address: {_why_not_open(bound)}"])
 
 
@@ -106,17 +103,17 @@ class Refusal:
 class Gate:
     """Decides on requests by their heads. Any thread may ask; the token may be renewed."""
 
-    def __init__(self, values: "Values", bound: str) -> None:
+    def __init__(self, settings: AccessSettings, bound: str) -> None:
         """`bound` is the address that the socket has, whatever its name stands for by now.
 
         Raises ConfigError for a token file that is no good.
         """
-        self._path: str | None = values["api_token_file"]
+        self._path = settings.api_token_file
         self._token = b""
-        address = values["address"].lower().rstrip(".")
+        address = settings.address.lower().rstrip(".")
         self.is_local = is_loopback(bound)
         self._serves_any_address = ipaddress.ip_address(bound).is_unspecified
-        self._names = LOOPBACK_NAMES | {address, bound} | set(values["api_hosts"])
+        self._names = LOOPBACK_NAMES | {address, bound} | set(settings.api_hosts)
         self._stamp: object = None
         try:
             self.renew()

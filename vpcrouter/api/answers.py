@@ -14,7 +14,7 @@ from flask import Flask, Response, current_app, render_template, request
 from vpcrouter import __version__
 from vpcrouter.health.damping import damped_hosts
 from vpcrouter.health.isolation import isolation_reasons
-from vpcrouter.logs.redact import redact, shown
+from vpcrouter.logs.redact import redact
 from vpcrouter.model.host_state import Health, merge
 from vpcrouter.model.messages import (
     MONITOR,
@@ -27,16 +27,16 @@ from vpcrouter.model.messages import (
     WorkersReport,
 )
 from vpcrouter.model.spec import RouteSpec
-from vpcrouter.options.values import Values
+from vpcrouter.options.groups import ApiSettings
 
 PAGE = "page.html"
 
 
 @dataclass
-class State:
+class ApiState:
     """What the workers last reported; each field is replaced as a whole, never changed."""
 
-    values: Values
+    settings: ApiSettings
     spec: SpecReport = field(default_factory=lambda: SpecReport(None))
     health: Mapping[str, HealthReport] = field(default_factory=dict)
     routing: RoutingReport = field(
@@ -65,7 +65,7 @@ class State:
         return spec.hosts if spec else ()
 
     def merged_health(self) -> Health:
-        return merge(self.health.values(), self.hosts, self.values["monitors"])
+        return merge(self.health.values(), self.hosts, self.settings.monitors)
 
     def damped(self) -> Mapping[str, str]:
         """The hosts of the spec that are damped, and until when."""
@@ -78,14 +78,12 @@ Answer = tuple[Any, int]
 """Plain values and an HTTP status."""
 
 
-def root(state: State) -> Answer:
-    values, secret = state.values, state.values["secret"]
-    params = {name: shown(values[name], name in secret) for name in sorted(values["shown"])}
+def root(state: ApiState) -> Answer:
     return {
         "version": __version__,
-        "start_time": _iso(state.values["started_at"]),
+        "start_time": _iso(state.settings.started_at),
         "decided": state.routing.sentence,
-        "params": params,
+        "params": dict(sorted(state.settings.params.items())),
         "workers": {
             worker.name: {
                 "role": worker.role,
@@ -101,7 +99,7 @@ def root(state: State) -> Answer:
     }, 200
 
 
-def ips(state: State) -> Answer:
+def ips(state: ApiState) -> Answer:
     health = state.merged_health()
     return {
         "failed_ips": sorted(health.failed),
@@ -112,20 +110,20 @@ def ips(state: State) -> Answer:
     }, 200
 
 
-def plugins(state: State) -> Answer:
+def plugins(state: ApiState) -> Answer:
     def of(role: str) -> list[Mapping[str, Any]]:
         return [worker.info for worker in state.workers.workers if worker.role == role]
 
-    mode = of(WATCHER) or [{"name": state.values["mode"], "version": "1", "params": {}}]
+    mode = of(WATCHER) or [{"name": state.settings.mode, "version": "1", "params": {}}]
     return {"mode": mode, "health": of(MONITOR)}, 200
 
 
-def route_info(state: State) -> Answer:
+def route_info(state: ApiState) -> Answer:
     routing, spec = state.routing, state.spec_in_force
     return {
         "route_spec": spec.routes if spec else None,
         "routes": state.seen.get("routes", {}),
-        "ignore_routes": list(state.values["ignore_routes"]),
+        "ignore_routes": list(state.settings.ignore_routes),
         "problems": list(routing.problems),
         "pending": {"changes": routing.pending, "expected_s": round(routing.expected_s, 1)},
         "refused_spec": list(state.spec.refused),
@@ -133,24 +131,24 @@ def route_info(state: State) -> Answer:
     }, 200
 
 
-def route_spec(state: State) -> Answer:
+def route_spec(state: ApiState) -> Answer:
     spec = state.spec_in_force
     if spec is None:
         return {"error": "there is no route spec yet", "refused": list(state.spec.refused)}, 404
     return spec.routes, 200
 
 
-def vpc(state: State) -> Answer:
+def vpc(state: ApiState) -> Answer:
     return state.seen.get("vpc", {}), 200
 
 
-def health(state: State) -> Answer:
+def health(state: ApiState) -> Answer:
     reasons = [
         f"{worker.name} is {worker.state}"
         for worker in state.workers.workers
         if worker.state not in ("RUNNING", "STARTING")
     ]
-    in_use = [report for name in state.values["monitors"] if (report := state.health.get(name))]
+    in_use = [report for name in state.settings.monitors if (report := state.health.get(name))]
     reasons += [f"cut off from the hosts: {why}" for why in isolation_reasons(in_use)]
     reasons += [f"{its.monitor} is not to be believed: {its.doubt}" for its in in_use if its.doubt]
     if state.spec_in_force is None:
@@ -170,11 +168,11 @@ def health(state: State) -> Answer:
     }, 503 if reasons else 200
 
 
-def not_found(_state: State) -> Answer:
+def not_found(_state: ApiState) -> Answer:
     return {"error": f"there is no {request.path}", "_links": list(PAGES)}, 404
 
 
-PAGES: Mapping[str, tuple[str, Callable[[State], Answer]]] = {
+PAGES: Mapping[str, tuple[str, Callable[[ApiState], Answer]]] = {
     "/": ("version, parameters and links", root),
     "/ips": ("the hosts and their health", ips),
     "/plugins": ("the watcher and the monitors", plugins),

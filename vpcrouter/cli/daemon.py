@@ -14,10 +14,11 @@ from vpcrouter.errors import ConfigError, UnavailableError, VpcRouterError
 from vpcrouter.logs import setup as logs
 from vpcrouter.logs.redact import redact
 from vpcrouter.model.messages import API, CONTROL
+from vpcrouter.options.groups import AccessSettings
 from vpcrouter.supervisor import systemd
-from vpcrouter.supervisor.reload import Reloading
+from vpcrouter.supervisor.reload import Reload
 from vpcrouter.supervisor.supervisor import Supervisor
-from vpcrouter.supervisor.workforce import begun_at
+from vpcrouter.supervisor.workforce import workforce
 
 DEFAULT_CONFIG = "/etc/vpcrouter.ini"
 BACKLOG = 64
@@ -50,7 +51,6 @@ def _main(prog: str, arguments: Sequence[str], default_config: str | None) -> in
 
 def _run(settings: config.Settings) -> int:
     faulthandler.enable()
-    settings = begun_at(settings, time.time())
     values = settings.values
     try:
         logs.set_up(values["logfile"], values["verbose"], logs.SUPERVISOR, values["state_dir"])
@@ -58,16 +58,17 @@ def _run(settings: config.Settings) -> int:
         raise ConfigError([f"logfile: {values['logfile']}: {error.strerror}"]) from None
     with control_socket.listening(values["control_socket"]) as control:
         listener = _listen(values["address"], values["port"])
-        refuse_open(listener.getsockname()[0], values)
+        refuse_open(listener.getsockname()[0], AccessSettings.of(values))
         held = {API: listener, CONTROL: control}
-        reloading = Reloading(settings, held)
-        if faults := systemd.watchdog_faults(reloading.policy):
+        started_at = time.time()
+        workers = workforce(settings, started_at)
+        if faults := systemd.watchdog_faults(workers.policy):
             raise ConfigError(faults)
         where = _url(listener, "http" if values["api_tls_cert"] is None else "https")
         log.info("starting", version=__version__, vpc=values["vpc"], api=where)
         _keep_script_from_workers()
         try:
-            return Supervisor(reloading.children(), values, reloading).run()
+            return Supervisor(workers, Reload(settings, started_at), held).run()
         finally:
             logs.finish()
 

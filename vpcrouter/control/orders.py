@@ -7,7 +7,7 @@ from collections.abc import Callable
 from vpcrouter.model.messages import Orders, WorkersReport, WorkerStatus
 
 
-class Desk:
+class OrderBook:
     """Requests, each in a thread of its own, give orders and wait; the work loop carries them.
 
     `fileno` is readable when there are orders to carry.

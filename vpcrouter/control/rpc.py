@@ -25,11 +25,11 @@ from supervisor.xmlrpc import (
     traverse,
 )
 
-from vpcrouter.control.orders import Desk
+from vpcrouter.control.orders import OrderBook
 from vpcrouter.logs.setup import CONSOLE, SUPERVISOR
 from vpcrouter.logs.worker_log import MAX_BYTES, OwnLog
 from vpcrouter.model.messages import CONTROL, Orders, WorkerStatus
-from vpcrouter.options.values import Values
+from vpcrouter.options.groups import ControlSettings
 from vpcrouter.supervisor.lifecycle import LifePolicy
 
 GROUP = "vpcrouter"
@@ -44,9 +44,9 @@ UNSHOWABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 class Process:
     """One worker, with what Supervisor's interface asks of a process."""
 
-    def __init__(self, desk: Desk, config: Any, status: WorkerStatus) -> None:
+    def __init__(self, book: OrderBook, config: Any, status: WorkerStatus) -> None:
         self.config = config
-        self._desk = desk
+        self._book = book
         self._status = status
 
     def __lt__(self, other: "Process") -> bool:
@@ -57,7 +57,7 @@ class Process:
     @property
     def status(self) -> WorkerStatus:
         """The newest; the last known of a worker that is there no more."""
-        return self._desk.status(self._status.name) or self._status
+        return self._book.status(self._status.name) or self._status
 
     def get_state(self) -> int:
         return int(getattr(ProcessStates, self.status.state))
@@ -111,12 +111,12 @@ class Process:
             return orders.to_signal(self._status.name, int(number))
 
         if self._status.role == CONTROL:  # it may not live to see it done
-            self._desk.give(change)
+            self._book.give(change)
         else:
             self._order_and_wait(change)
 
     def _order_and_wait(self, change: Callable[[Orders], Orders]) -> None:
-        if not self._desk.wait_obeyed(self._desk.give(change), OBEY_S):
+        if not self._book.wait_obeyed(self._book.give(change), OBEY_S):
             raise TimeoutError
 
     def removelogs(self) -> None:
@@ -141,13 +141,13 @@ class Daemon:
 
     identifier = GROUP
 
-    def __init__(self, desk: Desk, values: Values) -> None:
-        self.desk = desk
+    def __init__(self, book: OrderBook, settings: ControlSettings) -> None:
+        self.book = book
         self.mood = SupervisorStates.RUNNING
         self.options = self
-        self._state_dir: str = values["state_dir"]
+        self._state_dir = settings.state_dir
         own_log = str(OwnLog.path_of(self._state_dir, SUPERVISOR))
-        self.logfile: str = own_log if values["logfile"] == CONSOLE else values["logfile"]
+        self.logfile = own_log if settings.logfile == CONSOLE else settings.logfile
 
     def get_pid(self) -> int:
         return os.getppid()
@@ -165,16 +165,16 @@ class Daemon:
 
     @property
     def process_group_configs(self) -> list[Any]:
-        configs = [self._config(worker) for worker in self.desk.report.workers]
+        configs = [self._config(worker) for worker in self.book.report.workers]
         return [ProcessGroupConfig(self, GROUP, 999, configs)]
 
     @property
     def process_groups(self) -> dict[str, Group]:
         (config,) = self.process_group_configs
         processes = {
-            worker.name: Process(self.desk, its_config, worker)
+            worker.name: Process(self.book, its_config, worker)
             for worker, its_config in zip(
-                self.desk.report.workers, config.process_configs, strict=False
+                self.book.report.workers, config.process_configs, strict=False
             )
         }
         return {GROUP: Group(config, processes)}
@@ -251,7 +251,7 @@ class Interface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
         @return boolean result always returns True unless error
         """
         super().shutdown()
-        self.supervisord.desk.give(Orders.to_shut_down)
+        self.supervisord.book.give(Orders.to_shut_down)
         return True
 
     def reloadConfig(self) -> Any:  # noqa: N802
@@ -260,16 +260,16 @@ class Interface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
         @return array result  always [[[], [], []]]: the one group stays
         """
         self._update("reloadConfig")
-        desk = self.supervisord.desk
-        before = desk.report.reloads
-        desk.give(Orders.to_reload)
+        book = self.supervisord.book
+        before = book.report.reloads
+        book.give(Orders.to_reload)
         deadline_s = time.monotonic() + COMMAND_S
-        while desk.report.reloads == before:
+        while book.report.reloads == before:
             if time.monotonic() >= deadline_s:
                 raise TimeoutError
-            desk.wait_newer(desk.reports, ASK_S)
-        if desk.report.reload_faults:
-            raise RPCError(Faults.CANT_REREAD, "; ".join(desk.report.reload_faults))
+            book.wait_newer(book.reports, ASK_S)
+        if book.report.reload_faults:
+            raise RPCError(Faults.CANT_REREAD, "; ".join(book.report.reload_faults))
         return [[[], [], []]]
 
     def restart(self) -> Any:
@@ -340,9 +340,9 @@ def _read(path: str | None, offset: int, length: int) -> str:
 class Commands:
     """Calls by name, as they come in; each in a thread of its own."""
 
-    def __init__(self, desk: Desk, values: Values) -> None:
-        self._desk = desk
-        daemon = Daemon(desk, values)
+    def __init__(self, book: OrderBook, settings: ControlSettings) -> None:
+        self._book = book
+        daemon = Daemon(book, settings)
         self.main_log = daemon.logfile
         self._interface = Interface(daemon)
         spaces = [("supervisor", self._interface)]
@@ -358,7 +358,7 @@ class Commands:
     def call(self, method: str, params: Sequence[Any]) -> Any:
         """Do it, to its end. Raises RPCError."""
         try:
-            if not self._desk.reports and not self._desk.wait_newer(0, OBEY_S):
+            if not self._book.reports and not self._book.wait_newer(0, OBEY_S):
                 raise TimeoutError  # noqa: TRY301 - as below
             answer = traverse(self._root, method, params)
             return self._finish(answer) if isinstance(answer, FunctionType) else answer
@@ -371,10 +371,10 @@ class Commands:
         """Ask whether it is done with each report, as supervisord does with each turn."""
         deadline_s = time.monotonic() + COMMAND_S
         while True:
-            heard = self._desk.reports
+            heard = self._book.reports
             answer = is_done()
             if answer is not NOT_DONE_YET:
                 return answer
             if time.monotonic() >= deadline_s:
                 raise TimeoutError
-            self._desk.wait_newer(heard, ASK_S)
+            self._book.wait_newer(heard, ASK_S)

@@ -13,12 +13,13 @@ from multiprocessing.popen_spawn_posix import Popen
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from supervisor.states import ProcessStates
+
 from vpcrouter.errors import ChannelError
 from vpcrouter.ipc.channel import Channel, Consumer, Producer
 from vpcrouter.model.messages import Envelope, WorkerStatus
-from vpcrouter.plugins.registry import PluginRef
-from vpcrouter.supervisor.lifecycle import Lifecycle, LifePolicy, State
-from vpcrouter.supervisor.worker import Start, main
+from vpcrouter.supervisor.lifecycle import Lifecycle, LifePolicy
+from vpcrouter.supervisor.worker import Start, WorkerSpec, main
 
 LAST_WORDS_READS = 8
 
@@ -57,44 +58,38 @@ class Child:
     """Owned by the supervisor's loop; no method waits."""
 
     def __init__(
-        self,
-        name: str,
-        role: str,
-        ref: PluginRef,
-        policy: LifePolicy,
-        listener: socket.socket | None = None,
+        self, spec: WorkerSpec, policy: LifePolicy, listener: socket.socket | None = None
     ) -> None:
-        self.name = name
-        self.role = role
+        self.spec = spec
         self.life = Lifecycle(policy, random.Random())  # noqa: S311 - jitter
         self.info: Mapping[str, Any] = {}
         self.started_at = self.ended_at = 0.0
         self.process: BaseProcess | None = None
         self.outgoing: Producer | None = None
         self.incoming: Consumer | None = None
-        self.ref = ref
+        self.is_leaving = False
         self._listener = listener
 
-    def spawn(self, values: Mapping[str, Any], now_s: float) -> None:
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def role(self) -> str:
+        return self.spec.role
+
+    def spawn(self, now_s: float) -> tuple[BaseProcess, Consumer]:
         """Start a new generation with channels of its own. Raises OSError."""
         inbox, outbox = Channel(), Channel()
         self.life.started(now_s)
         self.started_at = time.time()
-        start = Start(
-            self.name,
-            self.life.generation,
-            self.ref,
-            values,
-            inbox,
-            outbox,
-            self._listener,
-            os.getpid(),
-        )
+        start = Start(self.spec, self.life.generation, inbox, outbox, self._listener, os.getpid())
         process = WorkerProcess(target=main, args=(start,), name=self.name)
         process.start()
         self.process = process
         self.outgoing = inbox.producer()
         self.incoming = outbox.consumer()
+        return process, self.incoming
 
     @property
     def pid(self) -> int | None:
@@ -107,7 +102,11 @@ class Child:
 
     def is_held(self) -> bool:
         """Whether its process is stopped while it starts (SIGSTOP)."""
-        if self.process is None or not self.process.pid or self.life.state != State.STARTING:
+        if (
+            self.process is None
+            or not self.process.pid
+            or self.life.state != ProcessStates.STARTING
+        ):
             return False
         how = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
         try:
@@ -119,6 +118,16 @@ class Child:
         """Have it end, or not be started; SIGKILL follows where that does not help."""
         self.life.stop(now_s)
         self.send_signal(signal.SIGTERM)
+
+    def leave(self, now_s: float) -> None:
+        """Have it end for good: there is no place for it any more."""
+        self.is_leaving = True
+        self.stop(now_s)
+
+    def renew(self, spec: WorkerSpec, now_s: float) -> None:
+        """Have its next generation begin with `spec`, once this one has ended."""
+        self.spec = spec
+        self.stop(now_s)
 
     def receive(self) -> list[Envelope]:
         """Messages of this generation. Raises ChannelError for rubbish or a closed channel."""
@@ -179,5 +188,5 @@ class Child:
 
 def state_name(state: int) -> str:
     """Supervisor's name of one of its process states."""
-    names = {value: name for name, value in vars(State).items() if name.isupper()}
+    names = {value: name for name, value in vars(ProcessStates).items() if name.isupper()}
     return str(names[state])

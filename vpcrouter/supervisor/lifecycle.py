@@ -12,10 +12,8 @@ from supervisor.states import ProcessStates
 from vpcrouter.backoff import backoff_s
 from vpcrouter.errors import EX_CONFIG
 
-State = ProcessStates
 
-
-class Action(enum.Enum):
+class LifeStep(enum.Enum):
     """What the supervisor has to do now."""
 
     START = "start"
@@ -50,7 +48,7 @@ class Lifecycle:
 
     def __init__(self, policy: LifePolicy, rng: random.Random) -> None:
         self.policy = policy
-        self.state: int = State.STOPPED
+        self.state: int = ProcessStates.STOPPED
         self.generation = 0
         self.early_deaths = 0
         self.last_exit = ""
@@ -65,7 +63,7 @@ class Lifecycle:
 
     @property
     def is_alive(self) -> bool:
-        return self.state in (State.STARTING, State.RUNNING, State.STOPPING)
+        return self.state in (ProcessStates.STARTING, ProcessStates.RUNNING, ProcessStates.STOPPING)
 
     def want(self, now_s: float) -> None:
         """STOPPED, EXITED, FATAL → a start is due at once."""
@@ -75,13 +73,13 @@ class Lifecycle:
 
     def retry(self, now_s: float) -> None:
         """FATAL stays so until the next try, much later."""
-        if self.state == State.FATAL:
+        if self.state == ProcessStates.FATAL:
             self.early_deaths = 0
             self._next_start_s = now_s + self.policy.fatal_retry_s
 
     def started(self, now_s: float) -> None:
         """→ STARTING."""
-        self.state = State.STARTING
+        self.state = ProcessStates.STARTING
         self.generation += 1
         self._started_s = self._beat_s = now_s
         self._has_beaten = False
@@ -92,37 +90,40 @@ class Lifecycle:
         """A sign of life. STARTING → RUNNING once it has stood for `startsecs`."""
         self._beat_s = now_s
         self._has_beaten = True
-        if self.state == State.STARTING and now_s - self._started_s >= self.policy.startsecs:
-            self.state = State.RUNNING
+        if (
+            self.state == ProcessStates.STARTING
+            and now_s - self._started_s >= self.policy.startsecs
+        ):
+            self.state = ProcessStates.RUNNING
             self.early_deaths = 0
 
     def stop(self, now_s: float) -> None:
         """STARTING, RUNNING → STOPPING; BACKOFF → STOPPED."""
         self._next_start_s = None
-        if self.state in (State.STARTING, State.RUNNING):
-            self.state = State.STOPPING
+        if self.state in (ProcessStates.STARTING, ProcessStates.RUNNING):
+            self.state = ProcessStates.STOPPING
             self._kill_s = now_s + self.policy.stop_grace_s
-        elif self.state == State.BACKOFF:
-            self.state = State.STOPPED
+        elif self.state == ProcessStates.BACKOFF:
+            self.state = ProcessStates.STOPPED
 
     def exited(self, now_s: float, status: int) -> None:
         """The process is gone: STOPPING → STOPPED; STARTING, RUNNING → BACKOFF or FATAL."""
         self._kill_s = None
         self.exit_status = status
         self.last_exit = f"signal {-status}" if status < 0 else f"status {status}"
-        if self.state == State.STARTING:
+        if self.state == ProcessStates.STARTING:
             self.spawn_error = "Exited too quickly (process log may have details)"
-        elif self.state == State.RUNNING:
+        elif self.state == ProcessStates.RUNNING:
             self.spawn_error = f"Ended by {self.last_exit} (process log may have details)"
-        if self.state == State.STOPPING:
-            self.state = State.STOPPED
+        if self.state == ProcessStates.STOPPING:
+            self.state = ProcessStates.STOPPED
         elif status == EX_CONFIG or self._is_too_early():
-            self.state = State.FATAL
+            self.state = ProcessStates.FATAL
         else:
             self._back_off(now_s)
 
     def _is_too_early(self) -> bool:
-        if self.state != State.STARTING:
+        if self.state != ProcessStates.STARTING:
             return False
         self.early_deaths += 1
         return self.early_deaths >= self.policy.early_deaths
@@ -130,10 +131,10 @@ class Lifecycle:
     def _back_off(self, now_s: float) -> None:
         policy = self.policy
         delay_s = backoff_s(self.early_deaths + 1, policy.backoff_min_s, policy.backoff_max_s)
-        self.state = State.BACKOFF
+        self.state = ProcessStates.BACKOFF
         self._next_start_s = now_s + delay_s * self._rng.uniform(0.5, 1.0)
 
-    def due(self, now_s: float, *, is_held: bool = False) -> Action | None:
+    def due(self, now_s: float, *, is_held: bool = False) -> LifeStep | None:
         """What has to be done by now; `aborted` or `started` must follow.
 
         `is_held`: its process is stopped (SIGSTOP), so that its start is not merely slow.
@@ -142,8 +143,8 @@ class Lifecycle:
         if deadline_s is None or now_s < deadline_s:
             return None
         if self._next_start_s is not None:
-            return Action.START
-        return Action.KILL if self._kill_s is not None else Action.ABORT
+            return LifeStep.START
+        return LifeStep.KILL if self._kill_s is not None else LifeStep.ABORT
 
     def hung_up(self, now_s: float) -> None:
         """Nothing more can come from it: SIGKILL follows if it does not end."""
@@ -164,7 +165,7 @@ class Lifecycle:
             return self._next_start_s
         if self._kill_s is not None:
             return self._kill_s
-        if self.state in (State.STARTING, State.RUNNING):
+        if self.state in (ProcessStates.STARTING, ProcessStates.RUNNING):
             limit_s = self.policy.silence_limit_s
             if not self._has_beaten and not is_held:
                 limit_s = max(limit_s, self.policy.start_allowance_s)

@@ -5,12 +5,16 @@ import socket
 import time
 from collections.abc import Mapping
 
+from vpcrouter.logs import setup as logs
+from vpcrouter.model.messages import RoutingReport
 from vpcrouter.supervisor.lifecycle import LifePolicy
 
 PATIENCE_S = 45.0
 """How long a start may go on without a sign of life, where the unit has no watchdog."""
 MAX_STATUS_BYTES = 1024
 """systemd drops a datagram of more than a page."""
+
+log = logs.get(__name__)
 
 
 def notify(*assignments: str) -> bool:
@@ -110,3 +114,43 @@ class Watchdog:
         if not said or notify(*said):
             self._pinged_s = now_s
             self._has_turned = False
+
+
+class Service:
+    """The daemon as systemd sees it: starting or ready, alive, and with a line that says how it is.
+
+    Owned by the supervisor's loop.
+    """
+
+    def __init__(self) -> None:
+        self.is_ready = False
+        self._watchdog = Watchdog(os.environ, os.getpid())
+        self._status = ""
+
+    def show(self, text: str) -> None:
+        """Have `systemctl status` say so, until it is told something else."""
+        if text != self._status and notify(status(text)):
+            self._status = text
+
+    def reconciler_turned(self) -> None:
+        """The reconciler has given a sign of life."""
+        self._watchdog.turned()
+
+    def reconciler_decided(self, report: RoutingReport) -> None:
+        """The daemon is ready once the first cycle is done."""
+        if report.cycles and not self.is_ready:
+            self.is_ready = True
+            ready()
+            log.info("ready", decided=report.sentence)
+
+    def tend(self, *, is_excused: bool) -> None:
+        """At each turn of the loop; `is_excused` as for the watchdog."""
+        self._watchdog.tend(time.monotonic(), is_ready=self.is_ready, is_excused=is_excused)
+
+    def reload_begins(self) -> None:
+        if self.is_ready:
+            reloading()
+
+    def reload_ends(self) -> None:
+        if self.is_ready:
+            ready()

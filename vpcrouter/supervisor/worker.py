@@ -7,9 +7,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from vpcrouter.errors import ConfigError, PluginError
 from vpcrouter.ipc.channel import Channel
@@ -17,6 +15,8 @@ from vpcrouter.ipc.mailbox import StopWorker, WorkerMailbox
 from vpcrouter.linux import priority, privileges
 from vpcrouter.logs import setup as logs
 from vpcrouter.model.messages import Heartbeat
+from vpcrouter.options.groups import ProcessSettings
+from vpcrouter.options.values import Values
 from vpcrouter.plugins.contract import Worker
 from vpcrouter.plugins.registry import PluginRef
 
@@ -25,14 +25,26 @@ PR_SET_PDEATHSIG = 1
 log = logs.get(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """One worker: its name, role and class, and of the settings those that it is given.
+
+    It is begun anew when this has changed, and only then.
+    """
+
+    name: str
+    role: str
+    ref: PluginRef
+    process: ProcessSettings
+    values: Values
+
+
 @dataclass(frozen=True)
 class Start:
     """What a new generation of a worker is given."""
 
-    name: str
+    spec: WorkerSpec
     generation: int
-    ref: PluginRef
-    values: Mapping[str, Any]
     inbox: Channel
     outbox: Channel
     listener: socket.socket | None
@@ -44,30 +56,24 @@ def main(start: Start) -> None:
     _die_with_parent(start.parent_pid)
     faulthandler.enable()
     wake_fd = _wake_on_stop()
-    limit = start.values["memory_limit"] * 1024 * 1024
+    spec, process = start.spec, start.spec.process
+    limit = process.memory_limit * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    kind = _load(start.ref)
+    kind = _load(spec.ref)
     # Before anything starts a thread, which would keep what it was started with.
     kept = _give_up_rights(None if isinstance(kind, PluginError) else kind)
-    values = start.values
-    logs.set_up(
-        values["logfile"],
-        values["verbose"],
-        start.name,
-        values["state_dir"],
-        start.ref.package,
-    )
+    logs.set_up(process.logfile, process.verbose, spec.name, process.state_dir, spec.ref.package)
     if kept:
         log.warning("rights that are not needed cannot be given up", reason=kept)
     mailbox = WorkerMailbox(
-        start.name,
+        spec.name,
         start.generation,
         start.inbox.consumer(),
         start.outbox.producer(),
         wake_fd,
         start.listener,
     )
-    status = _work(kind, start.values, mailbox)
+    status = _work(kind, spec.values, mailbox)
     with contextlib.suppress(Exception):
         mailbox.farewell()
     logs.finish()
@@ -99,15 +105,13 @@ def _give_up_rights(kind: type[Worker] | None) -> str:
     return ""
 
 
-def _make(kind: type[Worker] | PluginError, values: Mapping[str, Any]) -> Worker:
+def _make(kind: type[Worker] | PluginError, values: Values) -> Worker:
     if isinstance(kind, PluginError):
         raise kind
     return kind(values)
 
 
-def _work(
-    kind: type[Worker] | PluginError, values: Mapping[str, Any], mailbox: WorkerMailbox
-) -> int:
+def _work(kind: type[Worker] | PluginError, values: Values, mailbox: WorkerMailbox) -> int:
     try:
         worker = _make(kind, values)
         mailbox.post(Heartbeat(worker.get_info()))

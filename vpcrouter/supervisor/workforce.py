@@ -1,82 +1,108 @@
 """Which workers a daemon has for its settings, and which of them new settings concern."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from vpcrouter.config.settings import Settings
+from vpcrouter.logs.redact import shown
 from vpcrouter.model.messages import API, CONTROL, MONITOR, RECONCILER, SETTINGS, WATCHER
-from vpcrouter.options.general import GENERAL
+from vpcrouter.options.groups import (
+    AccessSettings,
+    ApiSettings,
+    CommandLine,
+    ControlSettings,
+    ProcessSettings,
+    RoutingSettings,
+    SettingsGroup,
+)
 from vpcrouter.plugins.registry import WORKERS, PluginRef, Registry
+from vpcrouter.supervisor.lifecycle import LifePolicy
+from vpcrouter.supervisor.worker import WorkerSpec
 
 FIXED = ("address", "port", "control_socket")
 """What was bound before anything was started stays as it is."""
-OF_ALL = frozenset({"logfile", "verbose", "memory_limit", "state_dir"})
-OF_PLUGINS = OF_ALL | {"vpc", "region"}
-OF_MONITORS = OF_PLUGINS | {"hold_s", "isolation_share"}
-OF_SUPERVISOR = frozenset({"silence_limit", "started_at", "check", "shown", *FIXED})
-OF_API = frozenset({"api_token_file", "api_tls_cert", "api_tls_key", "api_hosts"})
+OF_WATCHERS = ("vpc", "region", "state_dir")
+OF_MONITORS = (*OF_WATCHERS, "hold_s", "isolation_share")
+"""The general settings that plugins are given beside their own options."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One worker: its name, role and class, and those of its settings that concern it."""
+class Workforce:
+    """All workers by name, in the order in which they are started, and how they are watched."""
 
-    name: str
-    role: str
-    ref: PluginRef
-    concern: Mapping[str, Any]
+    specs: Mapping[str, WorkerSpec]
+    policy: LifePolicy
 
 
-def places(settings: Settings) -> dict[str, Place]:
-    """All workers by name, in the order in which they are started."""
-    workers = Registry.of(WORKERS)
-    values = settings.values
-
-    def some(names: frozenset[str], section: str = "") -> dict[str, Any]:
-        own = {name for name, its in settings.sections.items() if its == section}
-        return {name: values[name] for name in sorted(names | own) if name in values}
-
-    general = {name for name, its in settings.sections.items() if its == GENERAL}
-    routing = frozenset(general | {"monitors"}) - OF_SUPERVISOR - OF_API - OF_MONITORS | OF_PLUGINS
-    found = [Place("reconciler", RECONCILER, workers.find("reconciler"), some(routing))]
+def workforce(settings: Settings, started_at: float) -> Workforce:
+    """The workers of a daemon that was started at `started_at` (seconds since the epoch)."""
+    ours, values = Registry.of(WORKERS), settings.values
+    found = [_ours(ours.find(RECONCILER), RoutingSettings.of(values), settings)]
     monitors = {ref.name for ref in settings.monitors}
     if (ref := settings.watcher) is not None:
         name = f"{ref.name}-watcher" if ref.name in monitors else ref.name
-        found.append(Place(name, WATCHER, ref, some(OF_PLUGINS, ref.name)))
+        found.append(_plugin(name, WATCHER, ref, OF_WATCHERS, settings))
     for ref in settings.monitors:
-        found.append(Place(ref.name, MONITOR, ref, some(OF_MONITORS, ref.name)))
-    found += [
-        Place("api", API, workers.find("api"), dict(values)),
-        Place("control", CONTROL, workers.find("control"), some(OF_ALL)),
-    ]
-    return {place.name: place for place in found}
+        found.append(_plugin(ref.name, MONITOR, ref, OF_MONITORS, settings))
+    found.append(_ours(ours.find(API), api_settings(values, started_at), settings))
+    found.append(_ours(ours.find(CONTROL), ControlSettings.of(values), settings))
+    return Workforce({spec.name: spec for spec in found}, policy_of(settings))
 
 
-@dataclass(frozen=True, slots=True)
-class Moves:
-    """What new settings mean for the workers: who leaves, who begins anew, who joins."""
-
-    leave: frozenset[str]
-    renew: frozenset[str]
-    join: tuple[Place, ...]
-    all: Mapping[str, Place]
+def settings_reader(settings: Settings) -> WorkerSpec:
+    """The worker that reads the settings anew, and ends."""
+    ref = Registry.of(WORKERS).find(SETTINGS)
+    return _ours(ref, CommandLine(*settings.values["command_line"]), settings)
 
 
-def moves(old: Settings, new: Settings) -> Moves:
-    """Workers that the change does not concern are in none of the parts but `all`."""
-    before, after = places(old), places(new)
-    return Moves(
-        frozenset(before.keys() - after.keys()),
-        frozenset(name for name in before.keys() & after.keys() if before[name] != after[name]),
-        tuple(place for name, place in after.items() if name not in before),
-        after,
+def api_settings(values: Mapping[str, Any], started_at: float) -> ApiSettings:
+    """The API's settings; of secrets, it is told that they are there."""
+    secret = values["secret"]
+    return ApiSettings.of(
+        {
+            **values,
+            "access": AccessSettings.of(values),
+            "params": {name: shown(values[name], name in secret) for name in values["shown"]},
+            "started_at": started_at,
+        }
     )
 
 
-def settings_reader() -> Place:
-    """The worker that reads the settings anew, and ends."""
-    return Place(SETTINGS, SETTINGS, Registry.of(WORKERS).find("settings"), {})
+def _ours(ref: PluginRef, group: SettingsGroup, settings: Settings) -> WorkerSpec:
+    """A worker of which there is one; its role is its name."""
+    return WorkerSpec(ref.name, ref.name, ref, ProcessSettings.of(settings.values), group)
+
+
+def _plugin(
+    name: str, role: str, ref: PluginRef, general: tuple[str, ...], settings: Settings
+) -> WorkerSpec:
+    own = (option for option, section in settings.sections.items() if section == ref.name)
+    values = {option: settings.values[option] for option in (*general, *own)}
+    return WorkerSpec(name, role, ref, ProcessSettings.of(settings.values), values)
+
+
+def policy_of(settings: Settings) -> LifePolicy:
+    return LifePolicy(silence_limit_s=settings.values["silence_limit"])
+
+
+@dataclass(frozen=True, slots=True)
+class WorkforceDiff:
+    """Who leaves, who begins anew, who joins; whom the change does not concern is in none."""
+
+    leave: frozenset[str]
+    renew: tuple[WorkerSpec, ...]
+    join: tuple[WorkerSpec, ...]
+
+
+def diff(before: Mapping[str, WorkerSpec], after: Mapping[str, WorkerSpec]) -> WorkforceDiff:
+    """From the workers there are to those there are to be, each by name."""
+    kept = before.keys() & after.keys()
+    return WorkforceDiff(
+        frozenset(before.keys() - after.keys()),
+        tuple(spec for name, spec in after.items() if name in kept and spec != before[name]),
+        tuple(spec for name, spec in after.items() if name not in kept),
+    )
 
 
 def obstacles(old: Settings, new: Settings) -> tuple[str, ...]:
@@ -87,8 +113,3 @@ def obstacles(old: Settings, new: Settings) -> tuple[str, ...]:
         for name in FIXED
         if old.values[name] != new.values[name]
     )
-
-
-def begun_at(settings: Settings, started_at: float) -> Settings:
-    """The settings of a daemon that was started at `started_at` (seconds since the epoch)."""
-    return replace(settings, values={**settings.values, "started_at": started_at})

@@ -1,7 +1,6 @@
 """Who may ask what, by the head of a request alone."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,18 +8,15 @@ from hypothesis import strategies as st
 
 from vpcrouter.api.access import Gate, is_loopback, refuse_open
 from vpcrouter.errors import ConfigError
+from vpcrouter.options.groups import AccessSettings
 
 TOKEN = "unit-0123456789abcdef"  # noqa: S105
 LOCAL = "127.0.0.1"
 ALL = "0.0.0.0"  # noqa: S104
 
 
-def values(address: str, token_file: Path | None = None, *hosts: str) -> dict[str, Any]:
-    return {
-        "address": address,
-        "api_token_file": str(token_file) if token_file else None,
-        "api_hosts": hosts,
-    }
+def access(address: str, token_file: Path | None = None, *hosts: str) -> AccessSettings:
+    return AccessSettings(address, str(token_file) if token_file else None, None, None, hosts)
 
 
 def head(host: str = "localhost", origin: str = "", authorization: str = "") -> dict[str, str]:
@@ -54,11 +50,11 @@ def test_is_loopback(address: str, is_one: bool) -> None:
 
 
 def test_what_was_bound_counts_whatever_the_name_was(token_file: Path) -> None:
-    refuse_open("127.0.0.1", values("localhost"))
-    refuse_open("::1", values("localhost"))
-    refuse_open("10.0.0.1", values("router", token_file))
+    refuse_open("127.0.0.1", access("localhost"))
+    refuse_open("::1", access("localhost"))
+    refuse_open("10.0.0.1", access("router", token_file))
     with pytest.raises(ConfigError, match=r"10\.0\.0\.1 can be reached from other machines"):
-        refuse_open("10.0.0.1", values("localhost"))
+        refuse_open("10.0.0.1", access("localhost"))
 
 
 @pytest.mark.parametrize(
@@ -77,12 +73,12 @@ def test_what_was_bound_counts_whatever_the_name_was(token_file: Path) -> None:
 def test_names_that_are_served(
     address: str, bound: str, host: str, is_served: bool, token_file: Path
 ) -> None:
-    gate = Gate(values(address, token_file), bound)
+    gate = Gate(access(address, token_file), bound)
     assert status(gate, "GET", "/health", host=host) == (None if is_served else 421)
 
 
 def test_without_a_token_all_is_open_on_loopback() -> None:
-    gate = Gate(values("localhost"), LOCAL)
+    gate = Gate(access("localhost"), LOCAL)
     assert status(gate, "POST", "/route_spec") is None
     assert gate.may_see_all("")
     assert not gate.is_trusted("Bearer ")
@@ -91,13 +87,13 @@ def test_without_a_token_all_is_open_on_loopback() -> None:
 
 def test_a_name_that_was_rebound_after_the_start_opens_nothing(token_file: Path) -> None:
     """`localhost` here stands for any name that is loopback now, and was not when it was bound."""
-    gate = Gate(values("localhost", token_file), "10.0.0.1")
+    gate = Gate(access("localhost", token_file), "10.0.0.1")
     assert status(gate, "GET", "/") == 401
     assert not gate.may_see_all("")
 
 
 def test_elsewhere_all_methods_and_paths_are_closed(token_file: Path) -> None:
-    gate = Gate(values(ALL, token_file, "name"), ALL)
+    gate = Gate(access(ALL, token_file, "name"), ALL)
     for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "X"):
         assert status(gate, method, "/", host="name") == 401
         assert status(gate, method, "/", host="name", authorization=f"bEARER {TOKEN}") is None
@@ -108,14 +104,14 @@ def test_elsewhere_all_methods_and_paths_are_closed(token_file: Path) -> None:
 
 @given(st.text(max_size=30))
 def test_no_other_text_is_the_token(text: str) -> None:
-    gate = Gate(values("localhost"), LOCAL)
+    gate = Gate(access("localhost"), LOCAL)
     gate._token = TOKEN.encode()
     assert not gate.is_trusted(text)
     assert not gate.is_trusted(f"Bearer {text}") or text.strip() == TOKEN
 
 
 def test_a_bad_change_is_said_once_and_the_old_token_stays(token_file: Path) -> None:
-    gate = Gate(values("localhost", token_file), LOCAL)
+    gate = Gate(access("localhost", token_file), LOCAL)
     assert not gate.renew()
     token_file.write_text("short")
     with pytest.raises(ValueError, match="5 characters"):

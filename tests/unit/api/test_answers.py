@@ -1,15 +1,26 @@
 """What /health says of monitors."""
 
-from vpcrouter.api.answers import State, health
+from vpcrouter.api.answers import ApiState, health
 from vpcrouter.model.messages import HealthReport, RoutingReport, SpecReport
 from vpcrouter.model.spec import parse_spec
+from vpcrouter.options.groups import AccessSettings, ApiSettings
 
 SPEC = SpecReport(parse_spec('{"10.0.0.0/8": ["10.0.0.1"]}'))
+SETTINGS = ApiSettings(
+    AccessSettings("localhost", None, None, None, ()),
+    mode="configfile",
+    vpc="vpc-1",
+    state_dir="/nowhere",
+    monitors=("tcp",),
+    ignore_routes=(),
+    params={},
+    started_at=0.0,
+)
 DOUBT = "9 answers were counted, but the kernel has seen 6 at most"
 
 
-def state(**reports: HealthReport) -> State:
-    return State({"monitors": ["tcp"]}, SPEC, reports, RoutingReport("no changes", 1))
+def state(**reports: HealthReport) -> ApiState:
+    return ApiState(SETTINGS, SPEC, reports, RoutingReport("no changes", 1))
 
 
 def test_all_is_well() -> None:

@@ -16,10 +16,11 @@ from tests.unit.controlled import report
 from tests.waiting import wait_until
 from vpcrouter.control import http as control_http
 from vpcrouter.control.http import MAX_BODY_BYTES, MAX_FOLLOWERS, MAX_REQUESTS, ControlServer
-from vpcrouter.control.orders import Desk
+from vpcrouter.control.orders import OrderBook
 from vpcrouter.control.rpc import Commands
 from vpcrouter.control.socket import listening
 from vpcrouter.logs.worker_log import OwnLog
+from vpcrouter.options.groups import ControlSettings
 
 
 class Served:
@@ -53,13 +54,11 @@ class Served:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     path = str(tmp_path / "c.sock")
-    desk = Desk()
-    desk.hear(report())
+    book = OrderBook()
+    book.hear(report())
     is_over = threading.Event()
     with listening(path) as listener:
-        server = ControlServer(
-            listener, Commands(desk, {"state_dir": str(tmp_path), "logfile": "-"})
-        )
+        server = ControlServer(listener, Commands(book, ControlSettings(str(tmp_path), "-")))
 
         def serve() -> None:
             while not is_over.is_set():

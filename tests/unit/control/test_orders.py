@@ -1,9 +1,9 @@
-"""Orders, and the desk over which requests and the control worker's loop share them."""
+"""Orders, and the order book over which requests and the control worker's loop share them."""
 
 import select
 
 from tests.unit.controlled import SERVING, TCP, reacting, report, supervised, tcp_is
-from vpcrouter.control.orders import Desk
+from vpcrouter.control.orders import OrderBook
 from vpcrouter.model.messages import API, CONTROL, Orders, WorkersReport
 
 
@@ -21,59 +21,59 @@ def test_both_who_show_workers_read_reports() -> None:
 
 
 def test_before_a_report_nothing_is_known() -> None:
-    desk = Desk()
-    assert desk.reports == 0
-    assert desk.report.workers == ()
-    assert desk.status("tcp") is None
-    assert not desk.wait_newer(0, 0.0)
+    book = OrderBook()
+    assert book.reports == 0
+    assert book.report.workers == ()
+    assert book.status("tcp") is None
+    assert not book.wait_newer(0, 0.0)
 
 
 def test_the_newest_report_counts() -> None:
-    desk = Desk()
-    desk.hear(report())
-    desk.hear(tcp_is("STOPPED")(Orders()))
-    tcp = desk.status("tcp")
+    book = OrderBook()
+    book.hear(report())
+    book.hear(tcp_is("STOPPED")(Orders()))
+    tcp = book.status("tcp")
     assert tcp is not None
     assert tcp.state == "STOPPED"
-    assert desk.status("control") == SERVING
-    assert desk.wait_newer(1, 0.0)
-    assert not desk.wait_newer(2, 0.0)
+    assert book.status("control") == SERVING
+    assert book.wait_newer(1, 0.0)
+    assert not book.wait_newer(2, 0.0)
 
 
 def test_orders_wake_the_loop_and_are_carried_until_they_are_obeyed() -> None:
-    desk = Desk()
-    assert desk.unobeyed() is None
-    number = desk.give(lambda orders: orders.to_stop("tcp"))
-    assert select.select([desk], [], [], 0)[0]
-    desk.clear()
-    assert not select.select([desk], [], [], 0)[0]
-    orders = desk.unobeyed()
+    book = OrderBook()
+    assert book.unobeyed() is None
+    number = book.give(lambda orders: orders.to_stop("tcp"))
+    assert select.select([book], [], [], 0)[0]
+    book.clear()
+    assert not select.select([book], [], [], 0)[0]
+    orders = book.unobeyed()
     assert orders == Orders().to_stop("tcp")
-    desk.hear(report())
-    assert desk.unobeyed() == orders, "heard, but not of these"
-    assert not desk.wait_obeyed(number, 0.0)
-    desk.hear(report(TCP, orders))
-    assert desk.unobeyed() is None
-    assert desk.wait_obeyed(number, 0.0)
+    book.hear(report())
+    assert book.unobeyed() == orders, "heard, but not of these"
+    assert not book.wait_obeyed(number, 0.0)
+    book.hear(report(TCP, orders))
+    assert book.unobeyed() is None
+    assert book.wait_obeyed(number, 0.0)
 
 
 def test_a_new_generation_goes_on_from_what_was_ordered_before_it() -> None:
-    desk = Desk()
+    book = OrderBook()
     before = Orders().to_stop("tcp").to_stop("api")
-    desk.hear(report(TCP, before))
-    desk.give(lambda orders: orders.to_start("api"))
-    assert desk.unobeyed() == Orders(3, stopped=frozenset({"tcp"}), starts={"api": 1})
+    book.hear(report(TCP, before))
+    book.give(lambda orders: orders.to_start("api"))
+    assert book.unobeyed() == Orders(3, stopped=frozenset({"tcp"}), starts={"api": 1})
 
 
 def test_an_older_report_takes_no_order_back() -> None:
-    desk = Desk()
-    number = desk.give(lambda orders: orders.to_stop("tcp"))
-    desk.hear(report())
-    assert desk.give(Orders.to_shut_down) == number + 1
-    assert desk.unobeyed() == Orders().to_stop("tcp").to_shut_down()
+    book = OrderBook()
+    number = book.give(lambda orders: orders.to_stop("tcp"))
+    book.hear(report())
+    assert book.give(Orders.to_shut_down) == number + 1
+    assert book.unobeyed() == Orders().to_stop("tcp").to_shut_down()
 
 
 def test_waiting_ends_with_the_report_waited_for() -> None:
-    desk = Desk()
-    with supervised(desk, reacting(lambda _: report(), tcp_is("STOPPED"))):
-        assert desk.wait_obeyed(desk.give(lambda orders: orders.to_stop("tcp")), 5)
+    book = OrderBook()
+    with supervised(book, reacting(lambda _: report(), tcp_is("STOPPED"))):
+        assert book.wait_obeyed(book.give(lambda orders: orders.to_stop("tcp")), 5)

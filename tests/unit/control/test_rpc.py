@@ -14,23 +14,24 @@ from supervisor.xmlrpc import Faults, RPCError
 
 from tests.unit.controlled import TCP, reacting, report, supervised, tcp_is
 from vpcrouter.control import rpc
-from vpcrouter.control.orders import Desk
+from vpcrouter.control.orders import OrderBook
 from vpcrouter.control.rpc import Commands
 from vpcrouter.logs.worker_log import OwnLog
 from vpcrouter.model.messages import Orders
+from vpcrouter.options.groups import ControlSettings
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
-    desk = Desk()
-    desk.hear(report())
-    yield desk
-    os.close(desk.fileno())
+def book() -> Iterator[OrderBook]:
+    book = OrderBook()
+    book.hear(report())
+    yield book
+    os.close(book.fileno())
 
 
 @pytest.fixture
-def commands(desk: Desk, tmp_path: Path) -> Commands:
-    return Commands(desk, {"state_dir": str(tmp_path), "logfile": "-"})
+def commands(book: OrderBook, tmp_path: Path) -> Commands:
+    return Commands(book, ControlSettings(str(tmp_path), "-"))
 
 
 def info(commands: Commands) -> Any:
@@ -67,9 +68,9 @@ def test_the_version_is_supervisors(commands: Commands) -> None:
     ],
 )
 def test_a_worker_is_described_as_supervisor_does(
-    changes: dict[str, Any], state: str, description: str, desk: Desk, commands: Commands
+    changes: dict[str, Any], state: str, description: str, book: OrderBook, commands: Commands
 ) -> None:
-    desk.hear(report(replace(TCP, state=state, **changes)))
+    book.hear(report(replace(TCP, state=state, **changes)))
     told = info(commands)
     assert re.fullmatch(description, told["description"])
     assert told["statename"] == state
@@ -79,29 +80,29 @@ def test_a_worker_is_described_as_supervisor_does(
 
 @pytest.mark.parametrize(("status", "expected"), [(0, 0), (78, 78), (-9, -1)])
 def test_an_exit_status_is_told_as_supervisor_does(
-    status: int, expected: int, desk: Desk, commands: Commands
+    status: int, expected: int, book: OrderBook, commands: Commands
 ) -> None:
-    desk.hear(report(replace(TCP, exit_status=status)))
+    book.hear(report(replace(TCP, exit_status=status)))
     assert info(commands)["exitstatus"] == expected
 
 
-def test_a_stop_lasts_until_it_has_stopped(desk: Desk, commands: Commands) -> None:
+def test_a_stop_lasts_until_it_has_stopped(book: OrderBook, commands: Commands) -> None:
     given: list[Orders] = []
 
     def note(orders: Orders) -> Any:
         given.append(orders)
         return tcp_is("STOPPING")(orders)
 
-    with supervised(desk, reacting(note, tcp_is("STOPPED"))):
+    with supervised(book, reacting(note, tcp_is("STOPPED"))):
         assert commands.call("supervisor.stopProcess", ["vpcrouter:tcp"]) is True
     assert given[0] == Orders().to_stop("tcp")
     assert info(commands)["statename"] == "STOPPED"
     assert fault(commands, "stopProcess", "vpcrouter:tcp") == Faults.NOT_RUNNING
 
 
-def test_a_start_lasts_until_it_runs(desk: Desk, commands: Commands) -> None:
-    desk.hear(tcp_is("FATAL", spawn_error="Exited too quickly")(Orders()))
-    with supervised(desk, reacting(tcp_is("STARTING"), tcp_is("RUNNING"))):
+def test_a_start_lasts_until_it_runs(book: OrderBook, commands: Commands) -> None:
+    book.hear(tcp_is("FATAL", spawn_error="Exited too quickly")(Orders()))
+    with supervised(book, reacting(tcp_is("STARTING"), tcp_is("RUNNING"))):
         assert commands.call("supervisor.startProcess", ["vpcrouter:tcp"]) is True
     assert fault(commands, "startProcess", "vpcrouter:tcp") == Faults.ALREADY_STARTED
 
@@ -114,10 +115,10 @@ def test_a_start_lasts_until_it_runs(desk: Desk, commands: Commands) -> None:
     ],
 )
 def test_a_start_that_fails_says_how(
-    answer: Any, code: int, desk: Desk, commands: Commands
+    answer: Any, code: int, book: OrderBook, commands: Commands
 ) -> None:
-    desk.hear(tcp_is("STOPPED")(Orders()))
-    with supervised(desk, reacting(tcp_is("STARTING"), answer)):
+    book.hear(tcp_is("STOPPED")(Orders()))
+    with supervised(book, reacting(tcp_is("STARTING"), answer)):
         assert fault(commands, "startProcess", "vpcrouter:tcp") == code
 
 
@@ -141,13 +142,13 @@ def test_workers_are_not_waited_for_without_end(
     method: str,
     after: str,
     code: int,
-    desk: Desk,
+    book: OrderBook,
     commands: Commands,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rpc, "COMMAND_S", 0.1)
-    desk.hear(tcp_is(before)(Orders()))
-    with supervised(desk, reacting(tcp_is(after))):
+    book.hear(tcp_is(before)(Orders()))
+    with supervised(book, reacting(tcp_is(after))):
         assert fault(commands, method) == code
 
 
@@ -155,24 +156,24 @@ def test_without_a_word_from_the_supervisor_nothing_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rpc, "OBEY_S", 0.01)
-    silent = Commands(Desk(), {"state_dir": str(tmp_path), "logfile": "-"})
+    silent = Commands(OrderBook(), ControlSettings(str(tmp_path), "-"))
     assert fault(silent, "getAllProcessInfo") == Faults.FAILED
 
 
-def test_signals_go_as_plain_numbers(desk: Desk, commands: Commands) -> None:
-    with supervised(desk, reacting(tcp_is("RUNNING"))):
+def test_signals_go_as_plain_numbers(book: OrderBook, commands: Commands) -> None:
+    with supervised(book, reacting(tcp_is("RUNNING"))):
         commands.call("supervisor.signalProcess", ["vpcrouter:tcp", "HUP"])
-    ((count, number),) = desk.report.orders.signals.values()
+    ((count, number),) = book.report.orders.signals.values()
     assert (count, number, type(number)) == (1, 1, int)
     assert commands.call("supervisor.signalProcess", ["vpcrouter:control", "TERM"]) is True
     assert fault(commands, "signalProcess", "tcp", "NOTHING") == Faults.BAD_SIGNAL
-    desk.hear(tcp_is("STOPPED")(desk.report.orders))
+    book.hear(tcp_is("STOPPED")(book.report.orders))
     assert fault(commands, "signalProcess", "tcp", "HUP") == Faults.NOT_RUNNING
 
 
-def test_a_shutdown_is_ordered_once(desk: Desk, commands: Commands) -> None:
+def test_a_shutdown_is_ordered_once(book: OrderBook, commands: Commands) -> None:
     assert commands.call("supervisor.shutdown", []) is True
-    assert desk.unobeyed() == Orders().to_shut_down()
+    assert book.unobeyed() == Orders().to_shut_down()
     assert fault(commands, "getAllProcessInfo") == Faults.SHUTDOWN_STATE
 
 
@@ -197,9 +198,11 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("call", "code"), REFUSED.items())
-def test_what_is_refused(call: tuple[Any, ...], code: int, desk: Desk, commands: Commands) -> None:
+def test_what_is_refused(
+    call: tuple[Any, ...], code: int, book: OrderBook, commands: Commands
+) -> None:
     assert fault(commands, *call) == code
-    assert desk.unobeyed() is None
+    assert book.unobeyed() is None
 
 
 def test_all_that_can_be_called_is_listed(commands: Commands) -> None:
@@ -236,8 +239,8 @@ def test_logs_are_read_from_either_end_and_as_far_as_xml_goes(
     assert commands.log_of("nothing", "stdout") is None
 
 
-def test_the_main_log_is_the_logfile_where_there_is_one(desk: Desk, tmp_path: Path) -> None:
-    with_file = Commands(desk, {"state_dir": str(tmp_path), "logfile": "/somewhere/log"})
-    without = Commands(desk, {"state_dir": str(tmp_path), "logfile": "-"})
+def test_the_main_log_is_the_logfile_where_there_is_one(book: OrderBook, tmp_path: Path) -> None:
+    with_file = Commands(book, ControlSettings(str(tmp_path), "/somewhere/log"))
+    without = Commands(book, ControlSettings(str(tmp_path), "-"))
     assert with_file.main_log == "/somewhere/log"
     assert without.main_log == str(tmp_path / "log" / "supervisor.log")

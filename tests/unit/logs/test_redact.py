@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpcrouter.api.answers import State, root
+from vpcrouter.api.answers import ApiState, root
 from vpcrouter.logs.redact import redact, shown
 from vpcrouter.options.general import general_options
 from vpcrouter.options.kinds import TEXT, Option
 from vpcrouter.plugins.contract import Monitor, Plugin, Watcher
 from vpcrouter.plugins.registry import MONITORS, WATCHERS, Registry
+from vpcrouter.supervisor.workforce import api_settings
 
 SECRET = "hunter2"  # noqa: S105
 
@@ -103,13 +104,13 @@ def values_of(options: list[Option], saying: str) -> dict[str, Any]:
 def test_no_built_in_plugin_shows_a_secret(plugin: type[Plugin], saying: str) -> None:
     options = [*general_options(), *plugin.add_arguments()]
     values = values_of(options, saying)
-    values |= {"shown": tuple(values), "secret": (), "started_at": 0.0, "monitors": ("x",)}
+    values |= {"shown": tuple(values), "secret": (), "monitors": ("x",)}
     values |= {"hold_s": 1.0, "check": False, "vpc": "vpc-1"}
     made = plugin(values)
     assert SECRET not in json.dumps(made.get_info())
     if isinstance(made, Watcher):
         assert SECRET not in json.dumps(made.store()._identity)
-    assert SECRET not in json.dumps(root(State(values))[0])
+    assert SECRET not in json.dumps(root(ApiState(api_settings(values, 0.0)))[0])
 
 
 class Pigeon(Monitor):
@@ -126,5 +127,8 @@ class Pigeon(Monitor):
 def test_a_secret_option_is_shown_nowhere() -> None:
     values = {"pigeon_code": SECRET, "shown": ("pigeon_code",), "secret": ("pigeon_code",)}
     assert Pigeon(values).get_info()["params"] == {"pigeon_code": "***"}
-    shown_params = root(State({**values, "started_at": 0.0}))[0]["params"]
+    general = {option.name: option.default for option in general_options()}
+    settings = api_settings({**general, "monitors": ("pigeon",), **values}, 0.0)
+    assert SECRET not in str(settings)
+    shown_params = root(ApiState(settings))[0]["params"]
     assert shown_params == {"pigeon_code": "***"}

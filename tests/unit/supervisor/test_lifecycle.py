@@ -4,9 +4,10 @@ import random
 from collections.abc import Callable
 
 import pytest
+from supervisor.states import ProcessStates
 
 from vpcrouter.errors import EX_CONFIG
-from vpcrouter.supervisor.lifecycle import Action, Lifecycle, LifePolicy, State
+from vpcrouter.supervisor.lifecycle import Lifecycle, LifePolicy, LifeStep
 
 NOW_S = 1000.0
 POLICY = LifePolicy(
@@ -65,12 +66,12 @@ def fatal() -> Lifecycle:
 @pytest.mark.parametrize(
     ("make", "state", "is_alive"),
     [
-        (stopped, State.STOPPED, False),
-        (starting, State.STARTING, True),
-        (running, State.RUNNING, True),
-        (stopping, State.STOPPING, True),
-        (in_backoff, State.BACKOFF, False),
-        (fatal, State.FATAL, False),
+        (stopped, ProcessStates.STOPPED, False),
+        (starting, ProcessStates.STARTING, True),
+        (running, ProcessStates.RUNNING, True),
+        (stopping, ProcessStates.STOPPING, True),
+        (in_backoff, ProcessStates.BACKOFF, False),
+        (fatal, ProcessStates.FATAL, False),
     ],
 )
 def test_the_states(make: Callable[[], Lifecycle], state: int, is_alive: bool) -> None:
@@ -90,7 +91,7 @@ def test_stopped_and_not_wanted_nothing_is_due() -> None:
 def test_wanted_it_is_started_at_once(make: Callable[[], Lifecycle]) -> None:
     life = make()
     life.want(NOW_S)
-    assert life.due(NOW_S) is Action.START
+    assert life.due(NOW_S) is LifeStep.START
 
 
 @pytest.mark.parametrize("make", [starting, running, stopping])
@@ -104,7 +105,7 @@ def test_stopped_to_starting_is_a_new_generation() -> None:
     life = stopped()
     life.want(NOW_S)
     life.started(NOW_S)
-    assert life.state == State.STARTING
+    assert life.state == ProcessStates.STARTING
     assert life.generation == 1
     assert life.due(NOW_S) is None
 
@@ -112,26 +113,26 @@ def test_stopped_to_starting_is_a_new_generation() -> None:
 def test_backoff_to_starting_is_a_new_generation() -> None:
     life = in_backoff()
     life.started(NOW_S + 1)
-    assert life.state == State.STARTING
+    assert life.state == ProcessStates.STARTING
     assert life.generation == 2
 
 
 def test_starting_stays_until_it_has_stood_for_startsecs() -> None:
     life = starting()
     life.beat(NOW_S + POLICY.startsecs - 0.01)
-    assert life.state == State.STARTING
+    assert life.state == ProcessStates.STARTING
 
 
 def test_starting_without_a_sign_of_life_is_not_running() -> None:
     life = starting()
     assert life.due(NOW_S + POLICY.startsecs + 1) is None
-    assert life.state == State.STARTING
+    assert life.state == ProcessStates.STARTING
 
 
 def test_starting_to_running_by_a_sign_of_life_after_startsecs() -> None:
     life = starting()
     life.beat(NOW_S + POLICY.startsecs)
-    assert life.state == State.RUNNING
+    assert life.state == ProcessStates.RUNNING
 
 
 # Ending by itself
@@ -141,15 +142,15 @@ def test_starting_to_running_by_a_sign_of_life_after_startsecs() -> None:
 def test_running_to_backoff_by_an_exit(status: int) -> None:
     life = running()
     life.exited(NOW_S, status)
-    assert life.state == State.BACKOFF
+    assert life.state == ProcessStates.BACKOFF
     assert life.due(NOW_S) is None
-    assert life.due(NOW_S + POLICY.backoff_min_s) is Action.START
+    assert life.due(NOW_S + POLICY.backoff_min_s) is LifeStep.START
 
 
 def test_starting_to_backoff_by_an_exit() -> None:
     life = starting()
     life.exited(NOW_S, 1)
-    assert life.state == State.BACKOFF
+    assert life.state == ProcessStates.BACKOFF
     assert life.early_deaths == 1
 
 
@@ -157,7 +158,7 @@ def test_starting_to_backoff_by_an_exit() -> None:
 def test_to_fatal_by_the_exit_status_of_wrong_settings(make: Callable[[], Lifecycle]) -> None:
     life = make()
     life.exited(NOW_S, EX_CONFIG)
-    assert life.state == State.FATAL
+    assert life.state == ProcessStates.FATAL
     assert life.exit_status == EX_CONFIG
     assert life.deadline_s() is None
 
@@ -165,10 +166,10 @@ def test_to_fatal_by_the_exit_status_of_wrong_settings(make: Callable[[], Lifecy
 def test_starting_to_fatal_by_too_many_early_deaths() -> None:
     life = stopped()
     for _ in range(POLICY.early_deaths):
-        assert life.state in (State.STOPPED, State.BACKOFF)
+        assert life.state in (ProcessStates.STOPPED, ProcessStates.BACKOFF)
         life.started(NOW_S)
         life.exited(NOW_S, 1)
-    assert life.state == State.FATAL
+    assert life.state == ProcessStates.FATAL
     assert life.due(NOW_S + 1000) is None
 
 
@@ -181,7 +182,7 @@ def test_running_once_the_early_deaths_are_forgotten() -> None:
     life.beat(NOW_S + POLICY.startsecs)
     assert life.early_deaths == 0
     life.exited(NOW_S + 100, 1)
-    assert life.state == State.BACKOFF
+    assert life.state == ProcessStates.BACKOFF
 
 
 def test_pauses_double_up_to_the_longest() -> None:
@@ -223,7 +224,7 @@ def test_silent_for_too_long_it_is_aborted(make: Callable[[], Lifecycle]) -> Non
     life = make()
     life.beat(NOW_S)
     assert life.due(NOW_S + POLICY.silence_limit_s - 0.01) is None
-    assert life.due(NOW_S + POLICY.silence_limit_s) is Action.ABORT
+    assert life.due(NOW_S + POLICY.silence_limit_s) is LifeStep.ABORT
 
 
 def test_until_its_first_sign_of_life_it_has_the_time_that_a_start_takes() -> None:
@@ -241,7 +242,7 @@ def test_stopped_while_it_starts_it_has_no_more_time_than_any_other() -> None:
     life.started(NOW_S)
     assert life.due(NOW_S + 4.9, is_held=True) is None
     assert life.due(NOW_S + 5, is_held=False) is None
-    assert life.due(NOW_S + 5, is_held=True) is Action.ABORT
+    assert life.due(NOW_S + 5, is_held=True) is LifeStep.ABORT
 
 
 def test_a_hung_worker_and_the_start_of_the_next_are_the_longest_silence() -> None:
@@ -258,15 +259,15 @@ def test_aborted_and_still_there_it_is_killed() -> None:
     life = running()
     life.aborted(NOW_S)
     assert life.due(NOW_S + POLICY.abort_grace_s - 0.01) is None
-    assert life.due(NOW_S + POLICY.abort_grace_s) is Action.KILL
+    assert life.due(NOW_S + POLICY.abort_grace_s) is LifeStep.KILL
 
 
 def test_aborted_and_gone_it_is_started_anew() -> None:
     life = running()
     life.aborted(NOW_S)
     life.exited(NOW_S, -6)
-    assert life.state == State.BACKOFF
-    assert life.due(NOW_S + 1) is Action.START
+    assert life.state == ProcessStates.BACKOFF
+    assert life.due(NOW_S + 1) is LifeStep.START
 
 
 def test_killed_and_still_there_it_is_killed_again() -> None:
@@ -274,14 +275,14 @@ def test_killed_and_still_there_it_is_killed_again() -> None:
     life.aborted(NOW_S)
     life.killed(NOW_S + 2)
     assert life.due(NOW_S + 2) is None
-    assert life.due(NOW_S + 3) is Action.KILL
+    assert life.due(NOW_S + 3) is LifeStep.KILL
 
 
 def test_hung_up_and_still_there_it_is_killed() -> None:
     life = running()
     life.hung_up(NOW_S)
     assert life.due(NOW_S) is None
-    assert life.due(NOW_S + POLICY.abort_grace_s) is Action.KILL
+    assert life.due(NOW_S + POLICY.abort_grace_s) is LifeStep.KILL
 
 
 def test_hung_up_twice_it_is_not_killed_later() -> None:
@@ -306,33 +307,33 @@ def test_a_new_generation_has_none_of_the_last_ones_deadlines() -> None:
 def test_to_stopping(make: Callable[[], Lifecycle]) -> None:
     life = make()
     life.stop(NOW_S)
-    assert life.state == State.STOPPING
+    assert life.state == ProcessStates.STOPPING
     assert life.due(NOW_S) is None
 
 
 def test_stopping_and_still_there_it_is_killed() -> None:
-    assert stopping().due(NOW_S + POLICY.stop_grace_s) is Action.KILL
+    assert stopping().due(NOW_S + POLICY.stop_grace_s) is LifeStep.KILL
 
 
 @pytest.mark.parametrize("status", [0, 1, -9, EX_CONFIG])
 def test_stopping_to_stopped_by_any_exit(status: int) -> None:
     life = stopping()
     life.exited(NOW_S, status)
-    assert life.state == State.STOPPED
+    assert life.state == ProcessStates.STOPPED
     assert life.deadline_s() is None
 
 
 def test_stopping_a_sign_of_life_changes_nothing() -> None:
     life = stopping()
     life.beat(NOW_S + 1)
-    assert life.state == State.STOPPING
+    assert life.state == ProcessStates.STOPPING
     assert life.deadline_s() == NOW_S + POLICY.stop_grace_s
 
 
 def test_backoff_to_stopped_without_another_start() -> None:
     life = in_backoff()
     life.stop(NOW_S)
-    assert life.state == State.STOPPED
+    assert life.state == ProcessStates.STOPPED
     assert life.due(NOW_S + 1000) is None
 
 
@@ -340,14 +341,14 @@ def test_wanted_and_stopped_before_it_started() -> None:
     life = stopped()
     life.want(NOW_S)
     life.stop(NOW_S)
-    assert life.state == State.STOPPED
+    assert life.state == ProcessStates.STOPPED
     assert life.due(NOW_S) is None
 
 
 def test_fatal_stays_fatal_when_stopped() -> None:
     life = fatal()
     life.stop(NOW_S)
-    assert life.state == State.FATAL
+    assert life.state == ProcessStates.FATAL
 
 
 @pytest.mark.parametrize(
