@@ -4,6 +4,7 @@
 # make bench   what it promises, measured (over two hours; ARGS='--runs 3': minutes)
 # make docs    what follows from the option declarations
 # make chaos   everything breaks at once, for five minutes (ARGS='--seed 1 --seconds 60')
+# make coverage  the branches that unit tests take: all of those in the pure rooms
 # make soak    a thousand workers die, and nothing leaks
 # make format  mend what ruff can   make clean   remove what these made
 
@@ -49,6 +50,15 @@ chaos: $(VENV)/made
 soak: $(VENV)/made
 	VPCROUTER_DEATHS=1000 $(BIN)/pytest tests/process/test_leaks.py $(ARGS)
 
+# Apart from `make test`: workers end in os._exit, so only unit tests can be measured, and tracing
+# slows tests that watch the time.
+PURE := vpcrouter/model/*,vpcrouter/routing/*,vpcrouter/health/*
+.PHONY: coverage
+coverage: $(VENV)/made
+	$(BIN)/pytest -n $(JOBS) --dist worksteal --cov --cov-report= tests/unit $(ARGS)
+	$(BIN)/coverage report --include='$(PURE)' --fail-under=100
+	$(BIN)/coverage report --omit='$(PURE)'
+
 docs: $(VENV)/made
 	$(BIN)/python -m docs.generate
 
@@ -66,5 +76,5 @@ $(VENV)/made-bench: $(VENV)/made
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,7 +12,7 @@ from tests.needs import needs
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 IN_REPOSITORY = re.compile(r"(?<![\w/.-])(?:etc|docs|workers|tests|examples)/[\w./-]*\w")
 CONTAINERFILE = ROOT / "etc" / "Containerfile"

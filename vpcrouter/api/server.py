@@ -2,7 +2,7 @@
 
 One request a connection: nothing a client has sent or left unread holds up a thread, and each
 stage of a connection has its time, however busy the client looks. All but the application runs
-in the thread that turns the loop.
+in the thread that turns the loop. Why waitress: docs/decisions/0004-waitress.md.
 """
 
 import logging

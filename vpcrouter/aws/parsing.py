@@ -1,8 +1,6 @@
 """EC2's answers, parsed so that a route to be moved need not wait for them.
 
-In slices: a page of routes takes 20 ms in one piece, in which no other thread runs. And by what
-they contain: to look for all that a route may have, as botocore does, makes reading a large VPC
-take twice as long.
+In slices, and by what they contain: docs/decisions/0006-parsing-ec2-in-slices.md.
 """
 
 from collections.abc import Mapping

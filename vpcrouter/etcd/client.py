@@ -1,7 +1,8 @@
 """etcd's v3 API at one of its members, through the HTTP/JSON gateway that every member has.
 
 Source: https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/ and etcd's rpc.proto. In that JSON,
-bytes are base64, 64-bit numbers are text, and fields that are 0 or false are left out.
+bytes are base64, 64-bit numbers are text, and fields that are 0 or false are left out. Why not one
+of etcd's clients: docs/decisions/0005-etcd-over-http.md.
 """
 
 import base64

@@ -1,9 +1,6 @@
 """A multiprocessing queue for one producer and one consumer that neither side can be stalled by.
 
-Each side closes the end that isn't its own, so the death of the other is seen as end-of-file.
-Both ends are non-blocking: the writer keeps its place in a frame and never waits, the reader
-keeps a buffer, cuts length-prefixed frames and throws a torn tail away. A queue lives as long
-as one generation of a worker and is thrown away with it.
+A queue lives as long as one generation of a worker. Why: docs/decisions/0001-star-of-queues.md.
 """
 
 import contextlib
@@ -30,7 +27,7 @@ _HEAD = struct.Struct("!II")
 
 
 def spawn_context() -> SpawnContext:
-    """The start method of all workers; never `fork`, whose children hold each other's pipes."""
+    """The start method of all workers, never `fork`: docs/decisions/0002-spawned-processes.md."""
     return multiprocessing.get_context("spawn")
 
 
@@ -181,7 +178,7 @@ OTHER_TYPES = frozenset(
 
 
 class _OurTypesOnly(pickle.Unpickler):
-    """Reads plain values and this package's messages; a plugin's own types stay in its process."""
+    """Reads plain values and our messages: docs/decisions/0003-restricted-unpickler.md."""
 
     def find_class(self, module: str, name: str) -> Any:
         ours = module in ("vpcrouter.model.messages", "vpcrouter.model.spec") and "." not in name

@@ -1,4 +1,7 @@
-"""Logging: one event a line as key=value, to stderr or a file, from every process alike."""
+"""Logging: one event a line as key=value, to stderr or a file, from every process alike.
+
+Why structlog: docs/decisions/0012-structlog.md.
+"""
 
 import logging
 import logging.handlers

@@ -24,9 +24,6 @@ class RouteSpec:
         """All hosts of all CIDRs, each once, sorted."""
         return tuple(sorted({host for hosts in self.routes.values() for host in hosts}))
 
-    def as_json(self) -> str:
-        return json.dumps({cidr: list(hosts) for cidr, hosts in self.routes.items()}, indent=1)
-
 
 Document = str | bytes | Mapping[str, Any] | RouteSpec
 """A route spec as it arrives: JSON text, what that text says, or checked already."""

@@ -1,11 +1,7 @@
 """How quickly EC2 lets changes be made. Pure: time is an argument, in monotonic seconds.
 
-EC2 has a token bucket for each account, region and mutating action: 50 tokens, and 5 more a
-second (API throttling, EC2 developer guide); AWS grants larger ones, and all that an account
-runs drinks from the same. So nobody but EC2 knows what is in it. As long as EC2 refuses nothing,
-routes that traffic is lost on are changed as fast as it answers. Once it does, the bucket is
-known to be empty, and calls are made as it fills, a little faster with time, until the next
-refusal. Housekeeping never takes the upper half, which is for the next host that fails.
+As fast as EC2 answers until it throttles, then as its bucket fills, and what is not urgent from the
+lower half of it only: docs/decisions/0007-token-bucket-pace.md.
 """
 
 from collections import Counter

@@ -16,6 +16,11 @@ def test_orders_add_up_and_each_has_a_number() -> None:
     )
 
 
+def test_a_reload_is_counted_and_changes_no_other_order() -> None:
+    before = Orders().to_stop("a")
+    assert before.to_reload().to_reload() == Orders(3, stopped=frozenset({"a"}), reloads=2)
+
+
 def test_both_who_show_workers_read_reports() -> None:
     assert WorkersReport.readers == {API, CONTROL}
 

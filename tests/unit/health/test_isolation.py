@@ -394,3 +394,33 @@ def test_a_list_of_hosts_that_comes_later_ends_nothing() -> None:
     net.mail[HostList] = HostList(names(2))
     net.run(2.0)
     assert net.reports[-1][1].isolated == "x"
+
+
+def test_a_host_in_doubt_to_which_nothing_can_be_sent_any_more_does_not_fail() -> None:
+    doubted, *others = names(6)
+    lost: list[float] = []
+
+    def alive(host: str, now_s: float) -> bool | None:
+        if host != doubted or now_s < DIED_S:
+            return True
+        if len(lost) == WITH_ISOLATION.fall - 1:  # one more miss would fail it
+            return None
+        lost.append(now_s)
+        return False
+
+    net = run(alive, 6, 60.0, replace(WITH_ISOLATION, fastinter_s=0.5))
+    assert len(lost) == WITH_ISOLATION.fall - 1
+    assert not net.ever_failed()
+    last = net.reports[-1][1]
+    assert last.healthy == set(others), "nothing is known of the other any more"
+
+
+def test_hosts_that_failed_just_before_our_link_did_are_unknown_too() -> None:
+    failed, *others = names(6)
+    net, link = with_link(dying({failed}), 6)
+    net.run(DIED_S + WORST_S + 0.1)
+    assert net.reports[-1][1].failed == {failed}
+    tell(net, link, "interface ens5 is down")
+    last = net.reports[-1][1]
+    assert (last.isolated, last.failed) == ("interface ens5 is down", frozenset())
+    assert not last.healthy, f"nothing is known of {others} either"

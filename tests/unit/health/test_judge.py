@@ -321,3 +321,13 @@ def test_what_only_some_monitors_call_healthy_is_presumed() -> None:
     assert merged.presumed == {B}
     assert merged.failed == {C}
     assert merged.state(B) is State.UNKNOWN
+
+
+def test_without_a_look_at_other_hosts_the_last_miss_fails_a_host_at_once() -> None:
+    judge = make_judge()
+    at_s = play(judge, "amm")
+    assert not judge.has_doubts
+    assert list(judge.witnesses(at_s)) == []
+    judge.missed(H, at_s)
+    assert judge.records.changed
+    assert judge.records.failed == {H}

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vpcrouter.errors import SpecError
-from vpcrouter.model.spec import MAX_FAULTS_LISTED, MAX_SPEC_BYTES, Document, RouteSpec, parse_spec
+from vpcrouter.model.spec import (
+    MAX_FAULTS_LISTED,
+    MAX_SPEC_BYTES,
+    Document,
+    RouteSpec,
+    merge_specs,
+    parse_spec,
+)
 
 HOST = '["10.0.0.1"]'
 AROUND_THE_LIMIT = (MAX_SPEC_BYTES - 100) * " "
@@ -234,7 +241,8 @@ def is_handled(document: Document) -> bool:
         accepted = parse_spec(document)
     except SpecError as error:
         return bool(error.faults) and all(error.faults)
-    return is_canonical(accepted) and parse_spec(accepted.as_json()).routes == accepted.routes
+    again = parse_spec(json.dumps(accepted.routes))
+    return is_canonical(accepted) and again.routes == accepted.routes
 
 
 @given(JSON_VALUES | NEARLY_SPECS)
@@ -255,3 +263,33 @@ def test_a_damaged_spec_is_a_canonical_spec_or_refused(data: st.DataObject) -> N
     at = data.draw(st.integers(0, len(whole)))
     upto = data.draw(st.integers(at, len(whole)))
     assert is_handled(whole[:at] + data.draw(st.binary(max_size=3)) + whole[upto:])
+
+
+def test_a_checked_spec_is_not_checked_again() -> None:
+    spec = parse_spec('{"10.1.2.3/24": ["10.0.0.1"]}')
+    assert parse_spec(spec) is spec
+
+
+def test_several_specs_are_merged_into_one_in_the_order_of_their_cidrs() -> None:
+    merged = merge_specs(
+        {
+            "b.conf": parse_spec('{"10.10.0.0/16": ["10.0.0.1"], "10.2.0.0/16": ["10.0.0.2"]}'),
+            "a.conf": parse_spec('{"10.3.0.1/16": ["10.0.0.2", "10.0.0.1"]}'),
+        }
+    )
+    assert list(merged.routes.items()) == [
+        ("10.2.0.0/16", ("10.0.0.2",)),
+        ("10.3.0.0/16", ("10.0.0.2", "10.0.0.1")),
+        ("10.10.0.0/16", ("10.0.0.1",)),
+    ]
+    assert merged.warnings == ('a.conf: "10.3.0.1/16": has host bits set, taken as 10.3.0.0/16',)
+
+
+def test_a_cidr_may_be_in_only_one_of_several_specs() -> None:
+    one = parse_spec('{"10.1.0.0/16": ["10.0.0.1"]}')
+    with pytest.raises(SpecError) as caught:
+        merge_specs({"a": one, "b": one, "c": one})
+    assert caught.value.faults == (
+        '"10.1.0.0/16": is in a and in b',
+        '"10.1.0.0/16": is in b and in c',
+    )
