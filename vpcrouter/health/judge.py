@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from vpcrouter.health.isolation import IsolationPolicy, IsolationWatch
-from vpcrouter.health.records import Record, Records
+from vpcrouter.health.records import Records
 from vpcrouter.model.host_state import State
 from vpcrouter.model.messages import HealthReport
 
@@ -95,20 +95,15 @@ class Judge:
         if host in self.steady and not questionable:
             return
         record.misses = record.unsent = 0
-        if record.state is State.FAILED and not self._has_recovered(record, now_s):
-            return
+        if record.state is State.FAILED:
+            answers, held_s = record.recovering(now_s)
+            if answers < self._policy.rise or held_s < self._policy.hold_s:
+                return
         if questionable:
             self.steady.discard(host)
         elif not self.isolated:  # its next answer is news, too, then
             self.steady.add(host)
         self.records.move(host, State.QUESTIONABLE if questionable else State.HEALTHY)
-
-    def _has_recovered(self, record: Record, now_s: float) -> bool:
-        record.answers += 1
-        if record.hold_from_s is None:
-            record.hold_from_s = now_s
-        held_s = now_s - record.hold_from_s
-        return record.answers >= self._policy.rise and held_s >= self._policy.hold_s
 
     def missed(self, host: str, now_s: float) -> None:
         """Count a probe that got no answer."""
@@ -143,8 +138,8 @@ class Judge:
         record.unsent += 1
         if record.unsent < self._policy.fall:
             return
-        record.misses = record.answers = 0
-        record.hold_from_s = None
+        record.misses = 0
+        record.recover_anew()
         self._isolation.clear(host)
         if record.state is not State.FAILED:
             self.records.move(host, State.UNKNOWN)
@@ -153,8 +148,7 @@ class Judge:
         """For some time nothing was probed: failed hosts' recovery begins anew, and nobody is
         about to fail."""
         for record in self.records.in_state(State.FAILED):
-            record.answers = 0
-            record.hold_from_s = None
+            record.recover_anew()
         for host in self._isolation.doubted:
             record = self.records[host]
             record.misses = min(record.misses, self._policy.fall - 1)
@@ -232,15 +226,4 @@ class Judge:
 
     def report(self, monitor: str, doubt: str = "", probes: bool = True) -> HealthReport:
         """What a monitor has to say; `doubt` and `probes` as in HealthReport."""
-        records = self.records
-        return HealthReport(
-            monitor,
-            records.healthy,
-            records.questionable,
-            records.failed,
-            records.failed_since,
-            self.isolated,
-            probes,
-            records.hosts,
-            doubt,
-        )
+        return self.records.report(monitor, self.isolated, doubt, probes)

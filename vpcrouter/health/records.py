@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from vpcrouter.model.host_state import State
-from vpcrouter.model.messages import Hosts
+from vpcrouter.model.messages import HealthReport, Hosts
 
 
 @dataclass(slots=True)
@@ -21,6 +21,18 @@ class Record:
     hold_from_s: float | None = None
     """Since when there was no miss; None until the first answer tells."""
 
+    def recovering(self, now_s: float) -> tuple[int, float]:
+        """Count an answer; how many there were in a row, and for how long there was no miss."""
+        self.answers += 1
+        if self.hold_from_s is None:
+            self.hold_from_s = now_s
+        return self.answers, now_s - self.hold_from_s
+
+    def recover_anew(self) -> None:
+        """What has been counted of its recovery says nothing any more."""
+        self.answers = 0
+        self.hold_from_s = None
+
 
 class Records:
     """A record for each host. States are changed by `move` and `fail` only."""
@@ -29,7 +41,7 @@ class Records:
         self.changed = False
         """The report is another one than it was; whoever reports it resets this."""
         self._records: dict[str, Record] = {}
-        self.hosts = Hosts()
+        self._hosts = Hosts()
         self._in: dict[State, set[str]] = {state: set() for state in State}
         self._failed_since: dict[str, float] = {}
 
@@ -56,7 +68,7 @@ class Records:
         for host in new:
             self._records[host] = Record()
             self._in[State.UNKNOWN].add(host)
-        self.hosts = Hosts(self._records)
+        self._hosts = Hosts(self._records)
         self.changed = self.changed or bool(gone or new)
 
     def fail(self, host: str, at_s: float) -> None:
@@ -93,3 +105,16 @@ class Records:
     def failed_since(self) -> Mapping[str, float]:
         """When each failed host was judged so."""
         return dict(self._failed_since)
+
+    def report(self, monitor: str, isolated: str, doubt: str, probes: bool) -> HealthReport:
+        return HealthReport(
+            monitor,
+            self.healthy,
+            self.questionable,
+            self.failed,
+            self.failed_since,
+            isolated,
+            probes,
+            self._hosts,
+            doubt,
+        )

@@ -2,27 +2,18 @@
 
 Two lanes. In the normal one all hosts take turns, spread evenly over the interval. Hosts
 that are changing state are probed at once and then every `fastinter` instead, until they are
-judged. Both have constant intervals, so positions and FIFOs do without a heap.
+judged (`lanes`). Both have constant intervals, so positions and FIFOs do without a heap.
 
 Beside them, hosts that the judge calls as witnesses are asked once; their silence is no miss.
 """
 
 from collections import deque
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vpcrouter.health.judge import Judge
+from vpcrouter.monitoring.lanes import NEVER_S, FastLane, NormalLane
 from vpcrouter.monitoring.timing import Timing
-
-TICK_S = 0.01
-"""Probes due within so long go out together: a turn of the loop costs more than a probe."""
-EARLY_S = 0.002
-FAST_PER_S = 20_000
-"""The fast lane's pace; thousands of hosts starting, or failing, at once must not burst."""
-FAST_BURST = 256
-NEVER_S = float("inf")
-ROUNDING = 1e-4
-"""Of a slot; a slot that is due must not be missed by the last bit of a float."""
 
 Outcome = tuple[int, bool | None, float]
 """A probe's serial number; answered, missed, or (None) not sent after all; and when."""
@@ -36,34 +27,18 @@ class Batch:
     hosts: list[str]
 
 
-@dataclass(slots=True, eq=False)
-class _Fast:
-    """A host in the fast lane: its probes under way, and how many in a row were not sent."""
-
-    serials: list[int] = field(default_factory=list)
-    unsent: int = 0
-
-
 class Schedule:
     """Probes of one monitor. Tells the judge what became of each, exactly once.
 
-    `unsent` counts probes that could not be sent, `skipped` those for which there was no time;
-    whoever reports them resets them.
+    `unsent` counts probes that could not be sent; whoever reports them resets it.
     """
 
     def __init__(self, timing: Timing, judge: Judge) -> None:
         self.timing = timing
         self.judge = judge
         self.unsent = 0
-        self.skipped = 0
-        self._ring: list[str] = []
-        self._next_slot = 0
-        self._round_s = 0.0
-        self._slots_done = 0
-        self._fast: dict[str, _Fast] = {}
-        self._lane: deque[tuple[float, str, _Fast]] = deque()
-        self._fast_credit = float(FAST_BURST)
-        self._credited_s = 0.0
+        self.normal = NormalLane(timing.interval_s)
+        self._fast = FastLane(judge, timing.fastinter_s, timing.fall)
         self._next_serial = 0
         self._pending: dict[int, str] = {}
         self._batches: deque[tuple[int, int, float]] = deque()
@@ -76,23 +51,15 @@ class Schedule:
 
     @property
     def hosts(self) -> Collection[str]:
-        return self._ring
+        return self.normal.hosts
 
     def set_hosts(self, hosts: Iterable[str], now_s: float) -> None:
         """Probe these from now on, new ones at once; a new round begins."""
         wanted = dict.fromkeys(hosts)
         self.judge.set_hosts(wanted, now_s)
-        at = self._next_slot
-        staying = [h for h in self._ring[at:] + self._ring[:at] if h in wanted]
-        known = set(staying)
-        new = [host for host in wanted if host not in known]
-        self._ring = staying + new
-        self._next_slot = 0
-        self._begin_round(now_s)
-        for host in self._fast.keys() - wanted.keys():
-            del self._fast[host]
-        for host in new:
-            self._hurry(host)
+        self._fast.keep(wanted)
+        for host in self.normal.set_hosts(wanted, now_s):
+            self._fast.enter(host)
         self._asks = deque(host for host in self._asks if host in wanted)
 
     # Sending
@@ -101,9 +68,12 @@ class Schedule:
         """Up to `limit` probes that are due. Pass what became of them to `sent`."""
         # However far behind a lane is, half of the probes are the other's. Hosts in no doubt come
         # first: where not all can be sent, they are who can say whether the monitor is isolated.
-        urgent = self._take_fast(now_s, limit // 2) if self._lane else []
+        urgent = self._fast.take(now_s, limit // 2)
         asks = min(len(self._asks), limit // 2 - len(urgent))
-        hosts = self._take_normal(now_s, limit - len(urgent) - asks) + urgent
+        hosts = self.normal.take(now_s, limit - len(urgent) - asks)
+        if self._fast:
+            hosts = [host for host in hosts if host not in self._fast]
+        hosts += urgent
         hosts += [self._asks.popleft() for _ in range(asks)]
         if not hosts:
             return None
@@ -123,76 +93,18 @@ class Schedule:
         self._batches.append((first, end, sent_s + self.timing.timeout_s))
         if self._fast:
             for serial, host in enumerate(hosts, first):
-                fast = self._fast.get(host)
-                if fast is not None and serial not in self._asked:
-                    fast.serials.append(serial)
+                if serial not in self._asked:
+                    self._fast.sent(host, serial)
         for index in unsent:
             del self._pending[first + index]
             self._on_unsent(hosts[index], first + index, sent_s)
 
     def next_due_s(self, now_s: float) -> float:
         """When there is something to send or to judge; NEVER_S without hosts."""
-        due_s = NEVER_S
-        if self._ring:
-            spacing_s = self.timing.interval_s / len(self._ring)
-            together = max(1, int(TICK_S / spacing_s))
-            due_s = self._round_s + (self._slots_done + together) * spacing_s
-        if self._lane:
-            lane_s = self._lane[0][0]
-            due_s = min(due_s, lane_s if lane_s > now_s else self._credit_due_s(now_s))
+        due_s = min(self.normal.due_s(), self._fast.due_s(now_s))
         if self._pending:
             due_s = min(due_s, self._batches[0][2])
         return now_s if self._asks else min(due_s, self.judge.ask_due_s())
-
-    def _credit_due_s(self, now_s: float) -> float:
-        return now_s if self._fast_credit >= 1 else now_s + TICK_S / 2
-
-    def _take_normal(self, now_s: float, limit: int) -> list[str]:
-        size = len(self._ring)
-        if not size:
-            return []
-        due = int((now_s - self._round_s) * size / self.timing.interval_s + ROUNDING)
-        # After a late turn nobody is probed twice at once.
-        skipped = max(0, due - size - self._slots_done)
-        self.skipped += skipped
-        self._slots_done += skipped
-        count = min(due - self._slots_done, limit, size)
-        if count <= 0:
-            return []
-        start, end = self._next_slot, self._next_slot + count
-        self._slots_done += count
-        self._next_slot = end % size
-        hosts = self._ring[start:end]
-        if end > size:
-            hosts += self._ring[: end - size]
-        if self._fast:
-            hosts = [host for host in hosts if host not in self._fast]
-        return hosts
-
-    def _take_fast(self, now_s: float, limit: int) -> list[str]:
-        earned = (now_s - self._credited_s) * FAST_PER_S
-        self._fast_credit = min(FAST_BURST, self._fast_credit + earned)
-        self._credited_s = now_s
-        limit = min(limit, int(self._fast_credit))
-        hosts: list[str] = []
-        while self._lane and len(hosts) < limit and self._lane[0][0] <= now_s + EARLY_S:
-            _, host, fast = self._lane.popleft()
-            if self._fast.get(host) is not fast:
-                continue  # it left the lane
-            if not self.judge.is_changing(host):
-                del self._fast[host]
-                continue
-            self._lane.append((now_s + self.timing.fastinter_s, host, fast))
-            # More probes under way than misses lacking would tell nothing new.
-            if len(fast.serials) < self.judge.misses_left(host):
-                hosts.append(host)
-        self._fast_credit -= len(hosts)
-        return hosts
-
-    def _hurry(self, host: str) -> None:
-        """Let `host` into the fast lane, to be probed at once."""
-        fast = self._fast[host] = _Fast()
-        self._lane.appendleft((-NEVER_S, host, fast))
 
     # Judging
 
@@ -251,10 +163,9 @@ class Schedule:
         forgiven = list(self._pending)
         for each in (self._pending, self._batches, self._asks, self._asked):
             each.clear()
-        for fast in self._fast.values():
-            fast.serials.clear()
+        self._fast.forget_probes()
         self.judge.not_watched()
-        self._begin_round(now_s)
+        self.normal.begin_round(now_s)
         return forgiven
 
     def take_withdrawn(self) -> list[int]:
@@ -266,10 +177,6 @@ class Schedule:
         """Hosts that answered after a probe of theirs had not been answered."""
         revived, self._revived = self._revived, []
         return revived
-
-    def _begin_round(self, now_s: float) -> None:
-        self._round_s = now_s
-        self._slots_done = 0
 
     def _first_within(self, now_s: float) -> int:
         """The first serial whose deadline is not before `now_s`."""
@@ -287,39 +194,19 @@ class Schedule:
     def _on_answer(self, host: str, serial: int, at_s: float) -> None:
         self.judge.answered(host, at_s)
         self._revived.append(host)
-        fast = self._fast.get(host)
-        if fast is None:
-            return
-        fast.unsent = 0
-        for older in fast.serials:
-            if older < serial and self._pending.pop(older, None) is not None:
+        for older in self._fast.on_answer(host, serial):
+            if self._pending.pop(older, None) is not None:
                 self._withdrawn.append(older)
-        fast.serials = [later for later in fast.serials if later > serial]
-        if not self.judge.is_changing(host):
-            del self._fast[host]
 
     def _on_miss(self, host: str, serial: int, at_s: float) -> None:
         if serial in self._asked:
             return  # soon before or after a regular one: it may be the same loss
         self.judge.missed(host, at_s)
-        fast = self._fast.get(host)
-        if fast is not None and serial in fast.serials:
-            fast.serials.remove(serial)
-        if not self.judge.is_changing(host):
-            self._fast.pop(host, None)
-        elif fast is None:
-            self._hurry(host)
+        self._fast.on_miss(host, serial)
 
     def _on_unsent(self, host: str, serial: int, at_s: float) -> None:
         self.unsent += 1
         if serial in self._asked:
             return
         self.judge.unsent(host, at_s)
-        fast = self._fast.get(host)
-        if fast is None:
-            return
-        if serial in fast.serials:
-            fast.serials.remove(serial)
-        fast.unsent += 1
-        if fast.unsent >= self.timing.fall:
-            del self._fast[host]  # hurry is of no use while nothing can be sent
+        self._fast.on_unsent(host, serial)

@@ -14,10 +14,11 @@ from vpcrouter.logs import setup as logs
 from vpcrouter.logs.log_once import Seldom, Trouble
 from vpcrouter.model.messages import HealthReport
 from vpcrouter.monitoring.audit import Audit
+from vpcrouter.monitoring.lanes import TICK_S
 from vpcrouter.monitoring.lateness import Lateness
 from vpcrouter.monitoring.monitor_loop import MonitorLoop
 from vpcrouter.monitoring.prober import Prober, Uplink
-from vpcrouter.monitoring.schedule import TICK_S, Schedule
+from vpcrouter.monitoring.schedule import Schedule
 from vpcrouter.monitoring.timing import Timing
 
 RIGHTS = frozenset({priority.RIGHT})
@@ -200,7 +201,7 @@ class ScheduledProbes:
             self._audit.begin()
 
     def _note_pace(self, took_s: float) -> None:
-        skipped, self._schedule.skipped = self._schedule.skipped, 0
+        skipped, self._schedule.normal.skipped = self._schedule.normal.skipped, 0
         interval_s = self._timing.interval_s
         share = skipped * interval_s / (took_s * max(1, len(self._schedule.hosts)))
         every_s = interval_s / max(1e-3, 1 - share)

@@ -15,7 +15,7 @@ from vpcrouter.health.judge import Judge
 from vpcrouter.model.host_state import State
 from vpcrouter.model.messages import HealthReport, HostList
 from vpcrouter.monitoring.check_rounds import CheckRounds
-from vpcrouter.monitoring.schedule import TICK_S
+from vpcrouter.monitoring.lanes import TICK_S
 from vpcrouter.monitoring.timing import Timing
 
 WITH_ISOLATION = replace(TIMING, isolation_share=0.5)

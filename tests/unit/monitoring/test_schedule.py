@@ -5,7 +5,8 @@ import pytest
 from tests.unit.played_network import TIMING, names
 from vpcrouter.health.judge import Judge
 from vpcrouter.model.host_state import State
-from vpcrouter.monitoring.schedule import NEVER_S, Schedule
+from vpcrouter.monitoring.lanes import NEVER_S
+from vpcrouter.monitoring.schedule import Schedule
 
 
 def make_schedule(*hosts: str) -> Schedule:
