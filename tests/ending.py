@@ -13,8 +13,6 @@ from tests import needs
 from tests.cases import FAILED, FOLDER, SKIPPED, Cases
 
 MOST_SHOWN = 20
-OURS = ("build", ".pytest_cache", ".hypothesis")
-"""What a run writes to in the work tree."""
 WORKER = "-n 1"
 """What a run lacks that could have a worker in namespaces, but is not shared out at all."""
 
@@ -62,10 +60,9 @@ def give_back(root: Path) -> None:
     owner = root.stat()
     if os.geteuid() != 0 or owner.st_uid == 0:
         return
-    for top in (root / name for name in OURS):
-        for path in (top, *top.rglob("*")):
-            if path.exists():
-                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    for path in root.rglob("*"):
+        if path.lstat().st_uid == 0:
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def failures(cases: Cases) -> list[str]:

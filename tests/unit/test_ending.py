@@ -133,3 +133,20 @@ def test_missing_programs_and_abilities(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(shutil, "which", lambda name: "/bin/sh" if name == "sh" else None)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert needs.missing(["sh", "etcd", needs.ROOT]) == ["etcd", needs.ROOT]
+
+
+@needs.needs(needs.ROOT)
+def test_what_root_leaves_in_a_work_tree_is_its_owners(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for folder in (tree, tree / "build", tree / "other"):
+        folder.mkdir()
+    others, outside = tree / "other" / "file", tmp_path / "outside"
+    for file in (tree / "build" / "file", others, outside):
+        file.touch()
+    (tree / "link").symlink_to(outside)
+    os.chown(tree, needs.SECOND_UID, -1)
+    os.chown(others, 1, -1)
+    ending.give_back(tree)
+    owners = {path.name: path.lstat().st_uid for path in tree.rglob("*") if path != others}
+    assert set(owners.values()) == {needs.SECOND_UID}
+    assert (others.stat().st_uid, outside.stat().st_uid) == (1, 0)
