@@ -2,7 +2,8 @@
 # make test    all tests            make lint    ruff and mypy
 # make bench   what it promises, measured (over two hours; ARGS='--runs 3': minutes)
 # make docs    what follows from the option declarations
-# make chaos   everything breaks at once, for five minutes (ARGS='--seed 1 --seconds 60')
+# make chaos   everything breaks at once, for five minutes (ARGS='--seed 1 --seconds 60'): workers,
+#              EC2, disk, and, in network namespaces of its own, the hosts and the way to them
 # make soak    a thousand workers die, and nothing leaks
 # make format  mend what ruff can   make clean   remove what these made
 
