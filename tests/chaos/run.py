@@ -64,15 +64,10 @@ class Run:
             if not wrong:
                 break
             if now_s > last_s + RIGHT_S * self.history.stretch:
-                self.findings.violation(
-                    "not right again",
-                    now_s,
-                    once=burst.number,
-                    burst=burst.number,
-                    theme=burst.theme,
-                    wrong=wrong[:5],
-                )
+                self._complain(burst, wrong)
             time.sleep(PAUSE_S)
+        if wrong:
+            self._complain(burst, wrong)
         self._recoveries.append(time.monotonic() - last_s)
         self.findings.worst("right_again_s", self._recoveries[-1])
         self._watch_ends()
@@ -82,6 +77,16 @@ class Run:
             f"{self.findings.counts['violations']} violations"
         )
         time.sleep(QUIET_S)
+
+    def _complain(self, burst: Burst, wrong: list[str]) -> None:
+        self.findings.violation(
+            "not right again",
+            time.monotonic(),
+            once=burst.number,
+            burst=burst.number,
+            theme=burst.theme,
+            wrong=wrong[:5],
+        )
 
     def wrong(self, since_s: float) -> list[str]:
         """What is not yet as it should be, of what was looked at after `since_s`."""
