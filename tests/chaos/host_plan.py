@@ -15,7 +15,7 @@ ICMP_FAULTS = (
 )
 """ICMP errors, type/code, that end a connection that begins: of those that Linux takes for the
 same, the most usual ones."""
-KINDS = (*LISTENER_FAULTS, "drop", "drop", "arp", "route", "icmp", "icmp", "icmp")
+KINDS = (*LISTENER_FAULTS, "drop", "drop", "arp", "route", "icmp", "icmp", "icmp", "arp", "arp")
 """What is drawn from; "route" and "icmp" are then drawn again."""
 MOST_DEAD = 5
 MOST_TOGETHER = 3
@@ -91,7 +91,7 @@ class HostPlan:
     def _behind_the_router(self, at_s: float) -> list[Event]:
         """The same befalls a few at once."""
         able = [host for host in self._alive() if host in self.routed]
-        what = self.rng.choice(("drop", *ROUTE_FAULTS, *ICMP_FAULTS))
+        what = self.rng.choice(("drop", *ROUTE_FAULTS, *ICMP_FAULTS, "arp", "arp"))
         count = min(self.rng.randint(1, MOST_TOGETHER), self._spare(at_s), len(able))
         hosts = self.rng.sample(able, count)
         return [event for host in hosts for event in self._end(at_s, host, what)]
