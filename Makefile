@@ -3,7 +3,8 @@
 # make test-deps  install the programs that tests can use (Debian, as root)
 # make bench   what it promises, measured (over two hours; ARGS='--runs 3': minutes)
 # make docs    what follows from the option declarations
-# make chaos   everything breaks at once, for five minutes (ARGS='--seed 1 --seconds 60')
+# make chaos   everything breaks at once, for five minutes (ARGS='--seed 1 --seconds 60'): workers,
+#              EC2, disk, and, in network namespaces of its own, the hosts and the way to them
 # make coverage  the branches that unit tests take: all of those in the pure rooms
 # make soak    a thousand workers die, and nothing leaks
 # make format  mend what ruff can   make clean   remove what these made

@@ -7,8 +7,15 @@ import signal
 import sys
 from pathlib import Path
 
+from tests.chaos import namespaces
+from tests.chaos.paths import Paths
 from tests.chaos.plan import LENGTH_S
 from tests.chaos.run import run
+
+
+def _enter() -> None:
+    namespaces.enter()
+    Paths()
 
 
 def main() -> int:
@@ -26,8 +33,12 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = random.SystemRandom().getrandbits(32) if arguments.seed is None else arguments.seed
     sys.stderr.write(f"seed {seed}: repeat with --seed {seed}\n")
+    if no_network := namespaces.why_not(_enter):
+        sys.stderr.write(f"no network namespace, so no faults of the network: {no_network}\n")
+    else:
+        namespaces.enter()
     try:
-        report, log = run(seed, arguments.seconds, arguments.burst)
+        report, log = run(seed, arguments.seconds, arguments.burst, no_network)
     except KeyboardInterrupt:
         return 130
     log_path = arguments.log

@@ -5,28 +5,20 @@ import errno
 import os
 from pathlib import Path
 
-CLONE_NEWNS = 0x00020000
+from tests.chaos.namespaces import CLONE_NEWNS, NotPossibleError, check, unshare
+
 MS_REC, MS_PRIVATE = 0x4000, 0x40000
 MNT_DETACH = 2
 SIZE_BYTES = 24 * 1024 * 1024
 """All workers' logs have room in it."""
 
 
-class NotPossibleError(Exception):
-    """There can be no disk of our own; says why."""
-
-
 def mount(folder: Path) -> None:
     """Mount a tmpfs in a mount namespace of our own. Raises NotPossibleError."""
-    libc = ctypes.CDLL(None, use_errno=True)
     if os.geteuid() != 0:
         raise NotPossibleError("needs root, for a mount namespace")
-
-    def check(result: int) -> None:
-        if result:
-            raise NotPossibleError(os.strerror(ctypes.get_errno()))
-
-    check(libc.unshare(CLONE_NEWNS))
+    unshare(CLONE_NEWNS)
+    libc = ctypes.CDLL(None, use_errno=True)
     check(libc.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None))
     options = f"size={SIZE_BYTES},mode=0700".encode()
     check(libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", ctypes.c_ulong(0), options))

@@ -54,6 +54,8 @@ class Disturbance:
     from_s: float
     until_s: float = math.inf
     blinds: bool = False
+    is_over: bool = False
+    """All was seen to be right at `until_s`, on however busy a machine."""
 
 
 @dataclass(slots=True)
@@ -116,6 +118,8 @@ class History:
         self.disturbances.append(each)
 
     def _end_s(self, each: Disturbance) -> float:
+        if each.is_over:
+            return each.until_s
         return each.from_s + (each.until_s - each.from_s) * self.stretch
 
     def busy_until(self, at_s: float, who: Iterable[str] = (*NEEDED, SUPERVISOR, EC2)) -> float:

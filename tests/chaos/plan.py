@@ -2,7 +2,10 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from tests.chaos.events import Burst, Event
+from tests.chaos.host_plan import HostPlan
 
 WATCHER, MONITOR, RECONCILER = "configfile", "tcp", "reconciler"
 NEEDED = (RECONCILER, MONITOR)
@@ -34,44 +37,24 @@ THEMES = (
     "ec2",
     "large",
     "memory",
+    "network",
+    "network",
+    "network",
     "everything",
     "everything",
 )
 SUPERVISOR_EVERY = 5
 """Of so many bursts one kills the supervisor."""
 LENGTH_S = 4.0
-MOST_DEAD = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """`what` is done to `of`, at `at_s` of the burst, for `for_s`; `number` seeds the details."""
-
-    at_s: float
-    kind: str
-    what: str
-    of: str = ""
-    for_s: float = 0.0
-    number: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Burst:
-    """Faults that come close together; a quiet gap follows."""
-
-    number: int
-    theme: str
-    events: tuple[Event, ...]
 
 
 @dataclass
 class Planner:
-    """Makes one burst after the other; knows which hosts are dead by then."""
+    """Makes one burst after the other."""
 
     rng: random.Random
-    hosts: tuple[str, ...]
+    host_plan: HostPlan
     length_s: float = LENGTH_S
-    dead: list[str] = field(default_factory=list)
 
     def bursts(self) -> Iterator[Burst]:
         """Endless."""
@@ -79,28 +62,35 @@ class Planner:
         while True:
             number += 1
             theme = self.rng.choice(THEMES)
+            self.host_plan.began_s = number * self.length_s
             events = self._events(theme, number)
             yield Burst(number, theme, tuple(sorted(events, key=lambda event: event.at_s)))
 
     def _events(self, theme: str, number: int) -> list[Event]:
-        events = self._hosts()
+        if theme == "network":
+            return self.host_plan.network(self._moments(5, 9)) + self._kills(BYSTANDERS, 12)
+        events = self.host_plan.some(self._moments(1, 4))
         if theme == "bystanders":
-            return events + self._kills(BYSTANDERS, 16) + self._specs()
-        if theme == "needed":
-            return events + self._kills(NEEDED, 8) + self._kills(BYSTANDERS, 8)
-        if theme == "ec2":
-            return events + self._kills(WORKERS, 14) + self._ec2() + self._specs()
-        if theme == "memory":
-            return events + self._kills(BYSTANDERS[1:], 14) + self._memory()
-        if theme == "large":
-            return events + self._kills(WORKERS, 16, first_s=0.1) + self._large()
-        events += self._kills(WORKERS, 16) + self._ec2() + self._specs() + self._disk()
-        if number % SUPERVISOR_EVERY == 0 or self.rng.random() < 1 / SUPERVISOR_EVERY:
-            events.append(Event(self._moment(), "supervisor", "KILL"))
+            events += self._kills(BYSTANDERS, 16) + self._specs()
+        elif theme == "needed":
+            events += self._kills(NEEDED, 8) + self._kills(BYSTANDERS, 8)
+        elif theme == "ec2":
+            events += self._kills(WORKERS, 14) + self._ec2() + self._specs()
+        elif theme == "memory":
+            events += self._kills(BYSTANDERS[1:], 14) + self._memory()
+        elif theme == "large":
+            events += self._kills(WORKERS, 16, first_s=0.1) + self._large()
+        else:
+            events += self._kills(WORKERS, 16) + self._ec2() + self._specs() + self._disk()
+            if number % SUPERVISOR_EVERY == 0 or self.rng.random() < 1 / SUPERVISOR_EVERY:
+                events.append(Event(self._moment(), "supervisor", "KILL"))
         return events
 
     def _moment(self, first_s: float = 0.0) -> float:
         return round(self.rng.uniform(first_s, self.length_s), 3)
+
+    def _moments(self, fewest: int, most: int) -> list[float]:
+        return [self._moment() for _ in range(self.rng.randint(fewest, most))]
 
     def _kills(self, workers: tuple[str, ...], count: int, first_s: float = 0.0) -> list[Event]:
         events = [
@@ -120,19 +110,6 @@ class Planner:
             )
         if self.rng.random() < 0.2:
             events.append(Event(self._moment(), "worker", "STOP", self.rng.choice(workers)))
-        return events
-
-    def _hosts(self) -> list[Event]:
-        """Some die, some come back; the dead stay dead through the gap."""
-        events: list[Event] = []
-        for at_s in sorted(self._moment() for _ in range(self.rng.randint(1, 4))):
-            if self.dead and (len(self.dead) >= MOST_DEAD or self.rng.random() < 0.4):
-                host = self.dead.pop(self.rng.randrange(len(self.dead)))
-                events.append(Event(at_s, "host", "revive", host))
-                continue
-            host = self.rng.choice([host for host in self.hosts if host not in self.dead])
-            self.dead.append(host)
-            events.append(Event(at_s, "host", self.rng.choice(("refuse", "silence")), host))
         return events
 
     def _specs(self) -> list[Event]:

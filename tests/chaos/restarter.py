@@ -29,6 +29,8 @@ class Restarter:
     started_s: float = 0.0
     starts: int = 0
     ends: list[tuple[float, int]] = field(default_factory=list)
+    sessions: set[int] = field(default_factory=set)
+    """Each start's, with the number of the supervisor that began it."""
     _is_ordered: bool = False
     _stopping: threading.Event = field(default_factory=threading.Event)
     _read_to: int = 0
@@ -48,6 +50,7 @@ class Restarter:
                 process = children.start(
                     [PROGRAM, "--config", self.ini_path], env=env, output=log.fileno()
                 )
+            self.sessions.add(process.pid)
             self.pid, self.started_s = process.pid, time.monotonic()
             self.starts += 1
             status = process.wait()

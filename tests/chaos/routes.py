@@ -24,6 +24,8 @@ class Routes:
     findings: Findings
     host_of: dict[str, str]
     foreign: frozenset[Key]
+    local: str
+    """How the CIDR of the VPC itself begins."""
     targets: dict[Key, str]
     """Where each route that is not local points, by the journal."""
     journal_read: int = 0
@@ -61,7 +63,7 @@ class Routes:
         table, cidr = call.params["RouteTableId"], call.params["DestinationCidrBlock"]
         facts = {"action": call.action, "table": table, "cidr": cidr, "status": call.status}
         specs = self._possible(at_s)
-        if (table, cidr) in self.foreign or cidr == KEPT or cidr.startswith("127."):
+        if (table, cidr) in self.foreign or cidr == KEPT or cidr.startswith(self.local):
             self.findings.violation("a foreign route", at_s, **facts)
         elif call.action == "DeleteRoute":
             if all(cidr in spec.routes for spec in specs):

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,8 +31,12 @@ class Process:
     started: int
 
 
-def processes(mark: str) -> dict[int, Process]:
-    """All that have the mark in their environment, and all zombies, which have none."""
+def processes(mark: str, sessions: Collection[int]) -> dict[int, Process]:
+    """All of the daemon's, and all zombies.
+
+    They have the mark in their environment, or are of one of its sessions: only root may read
+    the environment of a worker that hides its memory.
+    """
     wanted = f"{MARK}={mark}".encode()
     found: dict[int, Process] = {}
     for entry in Path("/proc").iterdir():
@@ -39,7 +44,8 @@ def processes(mark: str) -> dict[int, Process]:
             continue
         with contextlib.suppress(OSError):
             fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            if fields[0] in "ZX" or wanted in (entry / "environ").read_bytes().split(b"\0"):
+            is_ours = fields[0] in "ZX" or int(fields[3]) in sessions
+            if is_ours or wanted in (entry / "environ").read_bytes().split(b"\0"):
                 pid = int(entry.name)
                 found[pid] = Process(pid, int(fields[1]), fields[0], int(fields[19]))
     return found
@@ -61,7 +67,7 @@ class Tree:
         """Take one sample."""
         now_s = time.monotonic()
         supervisor = self.restarter.pid
-        found = processes(self.mark)
+        found = processes(self.mark, self.restarter.sessions)
         live = {pid: each for pid, each in found.items() if each.state not in "ZX"}
         self._count_workers(live, now_s)
         orphans = {

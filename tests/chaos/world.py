@@ -18,9 +18,13 @@ from tests.chaos import disk
 from tests.chaos.ec2 import ChaosEc2
 from tests.chaos.history import INTERVAL_S, Spec
 from tests.chaos.hosts import Hosts
+from tests.chaos.namespaces import NotPossibleError
+from tests.chaos.paths import PREFIX, Paths
 
-HOSTS = tuple(f"127.0.{zone}.{last}" for zone in (1, 2, 3) for last in range(10, 14))
-PHANTOM = "127.0.3.200"
+LOOPBACK = "127.0"
+HOSTS = tuple(f"{zone}.{last}" for zone in (1, 2, 3) for last in range(10, 14))
+"""The ends of their addresses."""
+PHANTOM = "3.200"
 """An instance that never accepts; its CIDRs get no routes."""
 CIDRS = tuple(f"10.{number}.0.0/16" for number in range(1, 21))
 GATEWAYS, PROPAGATED = "10.98.0.0/16", "10.97.0.0/16"
@@ -37,18 +41,49 @@ Key = tuple[str, str]
 
 @dataclass
 class World:
-    """What runs, and where its files are. `no_disk` says why the disk can't be filled."""
+    """What runs, and where its files are.
+
+    `no_disk` says why the disk can't be filled, `no_network` why the hosts have no network before
+    them that could have faults.
+    """
 
     folder: Path
     ec2: ChaosEc2
     network: Network
     hosts: Hosts
+    paths: Paths | None
     mark: str
     api_port: int
     no_disk: str
+    no_network: str
     foreign: frozenset[Key]
     routes: dict[Key, str]
     """The routes of the beginning, less the local ones."""
+
+    @property
+    def prefix(self) -> str:
+        """What the addresses of all hosts begin with."""
+        return PREFIX if self.paths else LOOPBACK
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(f"{self.prefix}.{end}" for end in HOSTS)
+
+    @property
+    def routed(self) -> tuple[str, ...]:
+        """The hosts that would be behind a router, and are, where there is one."""
+        return self.addresses[len(HOSTS) // 3 :]
+
+    def describe_network(self) -> str:
+        """For the report: what the hosts are behind, or what is left out, and why."""
+        if self.paths:
+            return "namespaces of our own"
+        left_out = "no drops, ARP failures, router faults and ICMP errors"
+        return f"loopback, so {left_out}: {self.no_network}"
+
+    def icmp_errors(self) -> dict[str, int]:
+        """How many were sent that the kernel itself did not make, by type/code; no stray ones."""
+        return dict(sorted(self.paths.errors.items())) if self.paths else {}
 
     @property
     def spec_path(self) -> Path:
@@ -69,12 +104,13 @@ class World:
         rng = random.Random(number)  # noqa: S311
         cidrs = set(CIDRS) - set(rng.sample(CIDRS, rng.randint(0, 3)))
         spec = {
-            cidr: tuple(rng.sample(HOSTS, rng.randint(3, 4)))
+            cidr: tuple(rng.sample(self.addresses, rng.randint(3, 4)))
             for cidr in (*sorted(cidrs), GATEWAYS, PROPAGATED)
         }
-        spec[f"10.250.{index >> 8}.{index & 255}/32"] = (PHANTOM,)
+        phantom = f"{self.prefix}.{PHANTOM}"
+        spec[f"10.250.{index >> 8}.{index & 255}/32"] = (phantom,)
         for extra in range(LARGE_CIDRS if large else 0):
-            spec[f"10.{200 + (extra >> 16)}.{extra >> 8 & 255}.{extra & 255}/32"] = (PHANTOM,)
+            spec[f"10.{200 + (extra >> 16)}.{extra >> 8 & 255}.{extra & 255}/32"] = (phantom,)
         return spec
 
     def write_spec(self, spec: Spec, *, in_place: bool) -> None:
@@ -127,24 +163,23 @@ class World:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[World]:
+def running(no_network: str) -> Iterator[World]:
     """Everything but the daemon; removed at the end."""
     forget_aws_settings()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vpcrouter-chaos-")))
         for name in ("etc", "state"):
             (folder / name).mkdir()
-        no_disk = ""
-        try:
-            disk.mount(folder / "state")
-            stack.callback(disk.unmount, folder / "state")
-        except disk.NotPossibleError as error:
-            no_disk = str(error)
+        no_disk = _why_no_disk(folder / "state", stack)
+        paths = None if no_network else stack.enter_context(Paths())
+        prefix = PREFIX if paths else LOOPBACK
+        addresses = [f"{prefix}.{end}" for end in HOSTS]
         ec2 = stack.enter_context(ChaosEc2())
-        network = Network.build(ec2, hosts=(*HOSTS, PHANTOM))
-        hosts = Hosts(HOSTS)
+        every = (*addresses, f"{prefix}.{PHANTOM}")
+        network = Network.build(ec2, cidr=f"{prefix}.0.0/16", hosts=every)
+        hosts = Hosts(addresses, paths)
         stack.callback(hosts.close)
-        foreign = _plant(network)
+        foreign = _plant(network, addresses[0])
         with socket.create_server(("127.0.0.1", 0)) as probe:
             api_port = int(probe.getsockname()[1])
         world = World(
@@ -152,9 +187,11 @@ def running() -> Iterator[World]:
             ec2,
             network,
             hosts,
+            paths,
             folder.name,
             api_port,
             no_disk,
+            no_network,
             foreign,
             _routes(network),
         )
@@ -162,14 +199,24 @@ def running() -> Iterator[World]:
         yield world
 
 
-def _plant(network: Network) -> frozenset[Key]:
+def _why_no_disk(folder: Path, stack: contextlib.ExitStack) -> str:
+    """Make it a disk of our own that `stack` removes; why that is not possible, or ""."""
+    try:
+        disk.mount(folder)
+    except NotPossibleError as error:
+        return str(error)
+    stack.callback(disk.unmount, folder)
+    return ""
+
+
+def _plant(network: Network, host: str) -> frozenset[Key]:
     """Routes that the daemon must leave alone; those that the spec names, too, are returned."""
     main, second, third = network.table_ids
     client = network.client
     gateway = client.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
     client.attach_internet_gateway(InternetGatewayId=gateway, VpcId=network.vpc_id)
     client.create_route(RouteTableId=main, DestinationCidrBlock=GATEWAYS, GatewayId=gateway)
-    network.create_route(second, KEPT, HOSTS[0])
+    network.create_route(second, KEPT, host)
     network.ec2.propagate_route(third, PROPAGATED)
     return frozenset({(main, GATEWAYS), (third, PROPAGATED)})
 
