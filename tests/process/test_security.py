@@ -509,7 +509,7 @@ class TestRights:
 
     def test_what_is_kept_is_kept_and_not_handed_down(self, folder: Path) -> None:
         code = (
-            "import subprocess; from vpcrouter import privileges as p;"
+            "import subprocess; from vpcrouter.linux import privileges as p;"
             "p.give_up({'CAP_NET_RAW', 'CAP_SYS_ADMIN'}); p.gain_no_more();"
             "print(open('/proc/self/status').read());"
             "subprocess.run(['cat', '/proc/self/status'])"
