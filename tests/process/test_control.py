@@ -190,7 +190,7 @@ def test_what_cannot_be_is_refused_in_supervisors_words(daemon: Daemon, client: 
 def test_a_signalled_worker_is_replaced(daemon: Daemon, client: Client) -> None:
     pids = daemon.worker_pids()
     assert client.run("signal", "KILL", "vpcrouter:tcp") == (0, "vpcrouter:tcp: signalled\n")
-    daemon.wait_log('of=tcp pid={} by="signal 9"'.format(pids["tcp"]))
+    daemon.wait_log('subject=tcp pid={} by="signal 9"'.format(pids["tcp"]))
     wait_until(lambda: client.pid("tcp") not in (0, pids["tcp"]), 10, daemon.log)
     status, said = client.run("signal", "USR1", "all")
     assert status == 0
@@ -220,7 +220,7 @@ def test_the_daemons_own_lines_are_shown_and_followed(daemon: Daemon, client: Cl
     with client.following("maintail", "-f") as followed:
         wait_until(lambda: b"worker started" in followed.read_bytes(), 10, daemon.log)
         client.run("stop", "vpcrouter:tcp")
-        wait_until(lambda: b"is stopped by hand" in followed.read_bytes(), 10, daemon.log)
+        wait_until(lambda: b"stop requested" in followed.read_bytes(), 10, daemon.log)
 
 
 def test_with_a_logfile_that_is_the_main_log(

@@ -225,7 +225,7 @@ def test_reload(boot: Boot) -> None:
     good = ini.read_text()
     ini.write_text(good.replace("tcp_check_interval = 0.3", "tcp_check_interval = 0.4"))
     assert machine.systemctl("reload").returncode == 0
-    machine.wait_log("event=reloaded")
+    machine.wait_log('event="configuration reloaded"')
     wait_until(
         lambda: machine.json("/")["params"].get("tcp_check_interval") == 0.4, 10, machine.log
     )
