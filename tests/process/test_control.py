@@ -164,7 +164,7 @@ def test_all_workers_but_the_one_that_serves_it(daemon: Daemon, client: Client) 
 
 
 REFUSED = {
-    ("stop", "vpcrouter:control"): (1, "FAILED: vpcrouter:control stays: without it"),
+    ("stop", "vpcrouter:control"): (1, "FAILED: vpcrouter:control cannot be stopped: it serves"),
     ("stop", "vpcrouter:nothing"): (1, "vpcrouter:nothing: ERROR (no such process)"),
     ("start", "vpcrouter:nothing"): (1, "vpcrouter:nothing: ERROR (no such process)"),
     ("stop", "others:*"): (1, "others: ERROR (no such group)"),
@@ -287,7 +287,7 @@ def test_a_second_daemon_is_refused_and_a_shutdown_of_the_first_leaves_nothing(
     family = descendants(daemon.pid)
     second = start_daemon()
     assert second.wait_exit() == EX_UNAVAILABLE
-    assert f"another vpcrouterd runs with control socket {client.socket}" in second.log()
+    assert f"another vpcrouterd is running with control socket {client.socket}" in second.log()
     assert client.run("pid") == (0, f"{daemon.pid}\n"), "undisturbed"
     assert client.run("shutdown") == (0, "Shut down\n")
     assert daemon.wait_exit() == 0

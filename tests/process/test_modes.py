@@ -88,7 +88,7 @@ def test_a_post_that_cannot_be_kept_is_not_accepted(posting: Daemon, tmp_path: P
     with posting:
         status, text = post(posting, json.dumps({CIDR: [HOSTS[0]]}))
         assert status == 507
-        assert "cannot be kept" in text
+        assert "could not save the route spec" in text
         assert posting.get("/route_spec")[0] == 404
 
 
