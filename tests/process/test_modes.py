@@ -138,7 +138,7 @@ def test_multi_fails_a_host_that_any_monitor_fails(
     [
         ("tcp:pigeon", "multi_plugins pigeon: unknown 'pigeon'; there is: "),
         ("tcp:multi", "multi_plugins multi: unknown 'multi'; there is: "),
-        ("", "names no monitor; there is: "),
+        ("", "names no monitor; available: "),
     ],
 )
 def test_multi_refuses_what_it_cannot_combine(
