@@ -152,7 +152,7 @@ class TestToken:
         daemon.wait_log("new API token file rejected; keeping the old token", 15)
         assert api.status("/route_spec", "POST", **post) == 200
         token_file.write_text("another good token\n".replace(" ", "-"))
-        daemon.wait_log("the new one counts", 15)
+        daemon.wait_log("API token reloaded", 15)
         assert api.status("/route_spec", "POST", **post) == 401
 
     @pytest.mark.parametrize(
@@ -294,10 +294,10 @@ class TestTls:
         daemon = api.start("--api_tls_cert", str(first.cert), "--api_tls_key", str(first.key))
         before = ssl.get_server_certificate(api.where)
         first.cert.write_bytes(second.cert.read_bytes())
-        daemon.wait_log("have changed and are no good", 15)
+        daemon.wait_log("new API TLS files rejected; keeping the old ones", 15)
         assert ssl.get_server_certificate(api.where) == before
         first.key.write_bytes(second.key.read_bytes())
-        daemon.wait_log("the new ones count", 15)
+        daemon.wait_log("API TLS files reloaded", 15)
         assert ssl.get_server_certificate(api.where) != before
 
     @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ class TestTls:
             ("no pem", "must be a certificate and its unencrypted private key in PEM format"),
             ("missing", "cannot be read: No such file or directory"),
             ("open key", "is accessible to other users (mode 0644)"),
-            pytest.param("password", "without a password", marks=needs("openssl")),
+            pytest.param("password", "unencrypted private key", marks=needs("openssl")),
         ],
     )
     def test_bad_files_are_refused_at_start(
@@ -499,7 +499,7 @@ class TestRights:
             # What cannot be dumped or traced belongs to root there (proc(5)).
             owner = Path(f"/proc/{pid}/environ").stat().st_uid
             assert owner == (UID if name == "script" else 0), name
-        assert "cannot be given up" not in daemon.log()
+        assert "could not drop unneeded capabilities" not in daemon.log()
 
     def test_a_monitor_that_is_started_anew_has_it_again(self, daemon: Daemon) -> None:
         daemon.wait_log("event=ready", 40)
