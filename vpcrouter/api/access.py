@@ -52,7 +52,9 @@ def read_token(path: str) -> bytes:
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     if mode & stat.S_IRWXO:
-        raise ValueError(f"{path} is accessible to other users (mode {mode:04o}); {_try(path)}")
+        raise ValueError(
+            f"{path} is accessible to other users (mode {mode:04o}); try: chmod o= {path}"
+        )
     token = content.strip()
     if len(token) < MIN_TOKEN_CHARACTERS:
         raise ValueError(
@@ -183,10 +185,6 @@ def _host_of(authority: str) -> str | None:
 def _is_same(origin: str, host: str) -> bool:
     scheme, _, authority = origin.lower().partition("://")
     return scheme in {"http", "https"} and authority == host.lower()
-
-
-def _try(path: str) -> str:
-    return f"try: chmod o= {path}"
 
 
 def _stamp(path: str) -> tuple[int, int, int, int] | None:

@@ -150,7 +150,7 @@ def health(state: ApiState) -> Answer:
     ]
     in_use = [report for name in state.settings.monitors if (report := state.health.get(name))]
     reasons += [f"monitor is isolated: {why}" for why in isolation_reasons(in_use)]
-    reasons += [f"monitor is unreliable: {r.monitor}: {r.doubt}" for r in in_use if r.doubt]
+    reasons += [f"monitor is unreliable: {its.monitor}: {its.doubt}" for its in in_use if its.doubt]
     if state.spec_in_force is None:
         reasons.append("no route spec received yet")
         reasons += [f"route spec refused: {fault}" for fault in state.spec.refused]
