@@ -1,4 +1,4 @@
-"""The HTTP API, in a process of its own: shows the state, and takes route specs in mode http."""
+"""The HTTP API, in its own process: shows the state, and accepts route specs in mode http."""
 
 import contextlib
 import os
@@ -32,9 +32,9 @@ from vpcrouter.plugins.spec_store import SpecStore
 
 TURN_S = 0.5
 DRAIN_S = 1.0
-"""So long clients who have asked are answered after the worker is told to end."""
+"""How long requests in progress may take to finish once the worker is stopping."""
 RENEW_S = 5.0
-"""How often the files with the token and for TLS are looked at."""
+"""How often the token and TLS files are checked for changes."""
 SAVE_PATIENCE_S = 5.0
 MODE = "http"
 SPEC_PATH = "/route_spec"
@@ -52,7 +52,7 @@ class Api(Worker):
 
     def run(self, mailbox: WorkerMailbox) -> None:
         if mailbox.listener is None:
-            raise PluginError("the api worker was given no socket")
+            raise PluginError("the api worker has no listening socket")
         state = ApiState(self._settings)
         sockets: dict[int, Any] = {}
         intake = Intake(state, self._settings) if self._settings.mode == MODE else None
@@ -80,10 +80,10 @@ class Api(Worker):
 
 
 class Keys:
-    """The token, and the certificate, as long as their files are as they were."""
+    """The token and the certificate, reloaded when their files change."""
 
     def __init__(self, settings: AccessSettings, bound: str) -> None:
-        """`bound` is the address that the socket has. Raises ConfigError."""
+        """`bound` is the socket's actual address. Raises ConfigError."""
         self.gate = Gate(settings, bound)
         self.tls: ServerTls | None = None
         cert, key = settings.api_tls_cert, settings.api_tls_key
@@ -93,11 +93,11 @@ class Keys:
             except ValueError as error:
                 raise ConfigError([str(error)]) from None
         elif not self.gate.is_local:
-            log.warning("the API's token goes over the network in clear: set api_tls_cert")
+            log.warning("API token is sent unencrypted; set api_tls_cert and api_tls_key")
         self._renew_s = time.monotonic() + RENEW_S
 
     def renew(self) -> None:
-        """Look, now and then, whether the files have changed."""
+        """Check the files for changes every `RENEW_S`."""
         if time.monotonic() < self._renew_s:
             return
         self._renew_s = time.monotonic() + RENEW_S
@@ -105,13 +105,13 @@ class Keys:
             self.tls.renew()
         try:
             if self.gate.renew():
-                log.info("the API's token has changed; the new one counts")
+                log.info("API token reloaded")
         except ValueError as error:
-            log.error("the API's token file has changed and is no good", why=str(error))
+            log.error("new API token file rejected; keeping the old token", why=str(error))
 
 
 class _WakeUp(wasyncore.dispatcher):  # type: ignore[misc]
-    """Turns the server's loop when a descriptor is readable; others read it."""
+    """Wakes the server's loop when a descriptor is readable; it is read elsewhere."""
 
     def __init__(self, fd: int, sockets: dict[int, Any]) -> None:
         super().__init__(map=sockets)
@@ -143,13 +143,13 @@ def _hear(mailbox: WorkerMailbox, state: ApiState, *, has_watcher: bool) -> None
 
 
 class Intake:
-    """Takes posted route specs: on disk first, then said to be in force. Any thread may post."""
+    """Accepts posted route specs: saved to disk first, then announced. Any thread may post."""
 
     def __init__(self, state: ApiState, settings: ApiSettings) -> None:
         self._state = state
         self._store = SpecStore(settings.state_dir, {"vpc": settings.vpc, "mode": MODE})
         self._saving = threading.Lock()
-        """Held for as long as the disk takes; the work loop never waits for it."""
+        """Held during the write to disk; the work loop never waits for it."""
         self._lock = threading.Lock()
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._news: SpecReport | None = None
@@ -158,11 +158,11 @@ class Intake:
             self._announce(saved)
 
     def fileno(self) -> int:
-        """Readable when `take` has something."""
+        """Readable when `take` has a spec."""
         return self._fd
 
     def take(self) -> SpecReport | None:
-        """The newest spec not yet taken."""
+        """The newest spec not yet taken, or None."""
         with self._lock:
             news, self._news = self._news, None
             with contextlib.suppress(BlockingIOError):
@@ -170,10 +170,10 @@ class Intake:
             return news
 
     def post(self, body: bytes) -> None:
-        """Accept a spec. Raises SpecError for a bad one, OSError when it cannot be kept."""
+        """Accept a spec. Raises SpecError if it is invalid, OSError if it cannot be saved."""
         spec = parse_spec(body)
         if not self._saving.acquire(timeout=SAVE_PATIENCE_S):
-            raise TimeoutError(0, "the disk still has not taken the one before")
+            raise TimeoutError(0, "the previous one is still being written to disk")
         try:
             self._store.save(spec)
             self._announce(spec)
@@ -187,10 +187,10 @@ class Intake:
 
 
 def make_app(state: ApiState, intake: Intake | None, gate: Gate) -> Flask:
-    """The WSGI application; without `intake` it changes nothing."""
+    """The WSGI application; without `intake` it is read-only."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_SPEC_BYTES
-    app.url_map.merge_slashes = False  # which redirects
+    app.url_map.merge_slashes = False  # it would redirect
     style = style_hash(app)
 
     def add(path: str) -> None:
@@ -229,7 +229,7 @@ def _refuse(gate: Gate) -> Response | None:
 
 
 def _tell(error: HTTPException) -> Response:
-    """What Flask and Werkzeug refuse by themselves, such as a method that a path has not."""
+    """Errors raised by Flask and Werkzeug themselves, such as 405 Method Not Allowed."""
     response = respond({"error": error.description or error.name}, error.code or 500)
     if (allowed := getattr(error, "valid_methods", None)) is not None:
         response.headers["Allow"] = ", ".join(allowed)
@@ -237,8 +237,8 @@ def _tell(error: HTTPException) -> Response:
 
 
 def _fail(_error: Exception) -> Response:
-    log.exception("a request has failed", path=request.path)
-    return respond({"error": "the request has failed; the log says why"}, 500)
+    log.exception("unhandled exception in API request", path=request.path)
+    return respond({"error": "internal error; see the log"}, 500)
 
 
 def _health(state: ApiState, gate: Gate) -> Response:
@@ -250,15 +250,15 @@ def _health(state: ApiState, gate: Gate) -> Response:
 
 def _take(intake: Intake | None) -> Response:
     if intake is None:
-        return respond({"error": "route specs are taken by POST in mode http only"}, 405)
+        return respond({"error": "route specs can be posted in mode http only"}, 405)
     if request.mimetype != "application/json":
-        return respond({"error": "the content type must be application/json"}, 415)
+        return respond({"error": "Content-Type must be application/json"}, 415)
     try:
         intake.post(request.get_data())
     except SpecError as error:
         log.warning("posted route spec refused", faults="; ".join(error.faults))
-        return respond({"error": "the route spec is refused", "faults": list(error.faults)}, 400)
+        return respond({"error": "route spec refused", "faults": list(error.faults)}, 400)
     except OSError as error:
-        log.error("posted route spec cannot be kept", reason=error.strerror)
-        return respond({"error": f"the route spec cannot be kept: {error.strerror}"}, 507)
+        log.error("could not save posted route spec", reason=error.strerror)
+        return respond({"error": f"could not save the route spec: {error.strerror}"}, 507)
     return Response("Ok\n", 200, mimetype="text/plain")

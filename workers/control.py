@@ -1,4 +1,4 @@
-"""Commands to the daemon: what Supervisor's client, supervisorctl, says on the control socket."""
+"""Serves commands that Supervisor's client, supervisorctl, sends on the control socket."""
 
 from vpcrouter.control.http import ControlServer
 from vpcrouter.control.orders import OrderBook
@@ -16,8 +16,8 @@ FAREWELL_S = 0.5
 class Control(Worker):
     """Serves commands on the listening socket that the supervisor holds.
 
-    Requests have threads of their own; the work loop accepts them, hands their orders to the
-    supervisor until they are obeyed, and hears how the workers are.
+    Each request runs in its own thread; the work loop accepts requests, resends their orders to
+    the supervisor until they are carried out, and receives the workers' status.
     """
 
     def __init__(self, settings: ControlSettings) -> None:
@@ -27,7 +27,7 @@ class Control(Worker):
     def run(self, mailbox: WorkerMailbox) -> None:
         listener = mailbox.listener
         if listener is None:
-            raise PluginError("the control worker was given no socket")
+            raise PluginError("the control worker has no listening socket")
         listener.setblocking(False)
         book = OrderBook()
         server = ControlServer(listener, Commands(book, self._settings))

@@ -1,6 +1,6 @@
-"""Reads the settings anew when the daemon is told to reload, says what they are, and ends.
+"""Rereads the settings for a reload, reports them, and exits.
 
-In a process of its own: files may be slow, and foreign plugins are loaded to check them.
+In its own process: reading files may block, and third-party plugins are loaded for the check.
 """
 
 from vpcrouter.config import settings as config
@@ -12,7 +12,7 @@ from vpcrouter.plugins.contract import Worker
 
 
 class SettingsReader(Worker):
-    """Lives for one answer."""
+    """Sends one report and exits."""
 
     def __init__(self, command_line: CommandLine) -> None:
         super().__init__(command_line)

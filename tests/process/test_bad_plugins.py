@@ -31,8 +31,8 @@ def test_bad_monitors_beside_a_good_one(
     bad = {
         "raising": "ZeroDivisionError('on purpose')",
         "nonsense": "a check returns",
-        "hanging": "worker is silent; aborting it",
-        "leaking": "worker asked for more memory than memory_limit allows",
+        "hanging": "worker heartbeat lost; sending SIGABRT",
+        "leaking": "worker exceeded memory_limit",
     }
     for name in bad:
         module(tmp_path, name)

@@ -52,7 +52,7 @@ def test_vpcrouterd_runs_on_an_ini_file(
 
 def test_check_says_good_and_starts_nothing(ini: Path) -> None:
     done = run("vpcrouterd", "--config", str(ini), "--check")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "the settings are good\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "configuration OK\n", "")
 
 
 def test_check_lists_the_faults_of_the_spec(ini: Path, spec_file: Path) -> None:

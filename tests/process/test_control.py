@@ -164,7 +164,7 @@ def test_all_workers_but_the_one_that_serves_it(daemon: Daemon, client: Client) 
 
 
 REFUSED = {
-    ("stop", "vpcrouter:control"): (1, "FAILED: vpcrouter:control stays: without it"),
+    ("stop", "vpcrouter:control"): (1, "FAILED: vpcrouter:control cannot be stopped: it serves"),
     ("stop", "vpcrouter:nothing"): (1, "vpcrouter:nothing: ERROR (no such process)"),
     ("start", "vpcrouter:nothing"): (1, "vpcrouter:nothing: ERROR (no such process)"),
     ("stop", "others:*"): (1, "others: ERROR (no such group)"),
@@ -190,7 +190,7 @@ def test_what_cannot_be_is_refused_in_supervisors_words(daemon: Daemon, client: 
 def test_a_signalled_worker_is_replaced(daemon: Daemon, client: Client) -> None:
     pids = daemon.worker_pids()
     assert client.run("signal", "KILL", "vpcrouter:tcp") == (0, "vpcrouter:tcp: signalled\n")
-    daemon.wait_log('of=tcp pid={} by="signal 9"'.format(pids["tcp"]))
+    daemon.wait_log('subject=tcp pid={} by="signal 9"'.format(pids["tcp"]))
     wait_until(lambda: client.pid("tcp") not in (0, pids["tcp"]), 10, daemon.log)
     status, said = client.run("signal", "USR1", "all")
     assert status == 0
@@ -220,7 +220,7 @@ def test_the_daemons_own_lines_are_shown_and_followed(daemon: Daemon, client: Cl
     with client.following("maintail", "-f") as followed:
         wait_until(lambda: b"worker started" in followed.read_bytes(), 10, daemon.log)
         client.run("stop", "vpcrouter:tcp")
-        wait_until(lambda: b"is stopped by hand" in followed.read_bytes(), 10, daemon.log)
+        wait_until(lambda: b"stop requested" in followed.read_bytes(), 10, daemon.log)
 
 
 def test_with_a_logfile_that_is_the_main_log(
@@ -287,7 +287,7 @@ def test_a_second_daemon_is_refused_and_a_shutdown_of_the_first_leaves_nothing(
     family = descendants(daemon.pid)
     second = start_daemon()
     assert second.wait_exit() == EX_UNAVAILABLE
-    assert f"another vpcrouterd runs with control socket {client.socket}" in second.log()
+    assert f"another vpcrouterd is running with control socket {client.socket}" in second.log()
     assert client.run("pid") == (0, f"{daemon.pid}\n"), "undisturbed"
     assert client.run("shutdown") == (0, "Shut down\n")
     assert daemon.wait_exit() == 0

@@ -51,7 +51,7 @@ def test_cut_off_it_changes_nothing_until_probes_come_back(
     for host in (first, *(set(ADDRESSES) - {first})):
         hosts.kill(host)  # all at once, though each host's next probe is at a time of its own
     daemon.wait_log("held back")
-    wait_until(lambda: any("cut off" in reason for reason in reasons(daemon)), 10, daemon.log)
+    wait_until(lambda: any("isolated" in reason for reason in reasons(daemon)), 10, daemon.log)
     cut_off = "it is we who are cut off"
     wait_until(lambda: cut_off in daemon.json("/")["decided"], 5, daemon.log)
     assert daemon.json("/ips")["unknown_ips"] == list(ADDRESSES)

@@ -88,7 +88,7 @@ def test_a_post_that_cannot_be_kept_is_not_accepted(posting: Daemon, tmp_path: P
     with posting:
         status, text = post(posting, json.dumps({CIDR: [HOSTS[0]]}))
         assert status == 507
-        assert "cannot be kept" in text
+        assert "could not save the route spec" in text
         assert posting.get("/route_spec")[0] == 404
 
 
@@ -138,7 +138,7 @@ def test_multi_fails_a_host_that_any_monitor_fails(
     [
         ("tcp:pigeon", "multi_plugins pigeon: unknown 'pigeon'; there is: "),
         ("tcp:multi", "multi_plugins multi: unknown 'multi'; there is: "),
-        ("", "names no monitor; there is: "),
+        ("", "names no monitor; available: "),
     ],
 )
 def test_multi_refuses_what_it_cannot_combine(

@@ -59,7 +59,7 @@ def daemon(ec2: EmbeddedEc2, hosts: Hosts, ini: Ini, tmp_path: Path) -> Iterator
         yield started
 
 
-def reload(daemon: Daemon, said: str = "event=reloaded") -> None:
+def reload(daemon: Daemon, said: str = 'event="configuration reloaded"') -> None:
     before = daemon.log().count(said)
     os.kill(daemon.pid, signal.SIGHUP)
     daemon.wait_log(said, count=before + 1)
@@ -92,8 +92,8 @@ def test_signals_restart_nobody_when_nothing_has_changed(daemon: Daemon) -> None
     os.kill(daemon.pid, signal.SIGUSR1)
     daemon.wait_log("signal=SIGUSR1")
     os.kill(daemon.pid, signal.SIGUSR2)
-    daemon.wait_log("event=state of=reconciler role=reconciler state=RUNNING")
-    daemon.wait_log('event="latest message" of=tcp kind=HealthReport')
+    daemon.wait_log('event="worker state" subject=reconciler role=reconciler state=RUNNING')
+    daemon.wait_log('event="latest message" subject=tcp kind=HealthReport')
     reload(daemon)
     assert daemon.worker_pids() == before
     daemon.wait_healthy()
@@ -160,7 +160,7 @@ def test_bad_settings_change_nothing_and_say_why(
         assert said not in daemon.log()
         ini.general = {**good, option: value}
         ini.write()
-        reload(daemon, "reload refused; the old settings stay in force")
+        reload(daemon, "reload rejected; keeping the old configuration")
         assert said in daemon.log()
     assert daemon.worker_pids() == before
     (first,) = set(net.routes(CIDR).values())

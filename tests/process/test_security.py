@@ -107,7 +107,7 @@ class TestToken:
         daemon = api.start(*EVERYWHERE)
         assert daemon.wait_exit() == 78
         (line,) = daemon.log().splitlines()
-        assert "address: 0.0.0.0 can be reached from other machines, which needs" in line
+        assert "address: 0.0.0.0 is reachable from other machines, which requires" in line
         assert "api_token_file" in line
 
     def test_everything_but_the_word_of_health_needs_it_there(
@@ -126,7 +126,7 @@ class TestToken:
         assert api.status("/route_spec", "POST", Content_Type="application/json") == 401
         post = {"Content_Type": "application/json", **BEARER}
         assert api.status("/route_spec", "POST", **post) == 200
-        assert "in clear" in daemon.log()
+        assert "API token is sent unencrypted" in daemon.log()
         assert TOKEN not in daemon.log()
 
     def test_on_loopback_only_writing_needs_it(self, api: Api, token_file: Path) -> None:
@@ -149,21 +149,21 @@ class TestToken:
         post = {"Content_Type": "application/json", **BEARER}
         assert api.status("/route_spec", "POST", **post) == 200
         token_file.write_text("short")
-        daemon.wait_log("the API's token file has changed and is no good", 15)
+        daemon.wait_log("new API token file rejected; keeping the old token", 15)
         assert api.status("/route_spec", "POST", **post) == 200
         token_file.write_text("another good token\n".replace(" ", "-"))
-        daemon.wait_log("the new one counts", 15)
+        daemon.wait_log("API token reloaded", 15)
         assert api.status("/route_spec", "POST", **post) == 401
 
     @pytest.mark.parametrize(
         ("content", "mode", "said"),
         [
-            (TOKEN, 0o604, "is open to everybody (mode 0604); try: chmod o= "),
-            (TOKEN, 0o602, "is open to everybody"),
-            ("", 0o600, "has a token of 0 characters; 16 or more are needed"),
+            (TOKEN, 0o604, "is accessible to other users (mode 0604); try: chmod o= "),
+            (TOKEN, 0o602, "is accessible to other users"),
+            ("", 0o600, "has a token of 0 characters; 16 or more are required"),
             ("x" * 15 + "\n", 0o600, "has a token of 15 characters"),
             ("two words of a token\n", 0o600, "one line of printable ASCII without spaces"),
-            ("x" * 5000, 0o600, "must have one line"),
+            ("x" * 5000, 0o600, "must contain one line"),
             (None, 0, "cannot be read: No such file or directory"),
         ],
     )
@@ -294,22 +294,22 @@ class TestTls:
         daemon = api.start("--api_tls_cert", str(first.cert), "--api_tls_key", str(first.key))
         before = ssl.get_server_certificate(api.where)
         first.cert.write_bytes(second.cert.read_bytes())
-        daemon.wait_log("have changed and are no good", 15)
+        daemon.wait_log("new API TLS files rejected; keeping the old ones", 15)
         assert ssl.get_server_certificate(api.where) == before
         first.key.write_bytes(second.key.read_bytes())
-        daemon.wait_log("the new ones count", 15)
+        daemon.wait_log("API TLS files reloaded", 15)
         assert ssl.get_server_certificate(api.where) != before
 
     @pytest.mark.parametrize(
         ("case", "said"),
         [
-            ("no key", "api_tls_key: is needed beside api_tls_cert"),
-            ("no cert", "api_tls_cert: is needed beside api_tls_key"),
-            ("another key", "is not the key of "),
-            ("no pem", "are no certificate and its key in PEM format"),
+            ("no key", "api_tls_key: required together with api_tls_cert"),
+            ("no cert", "api_tls_cert: required together with api_tls_key"),
+            ("another key", "does not match certificate "),
+            ("no pem", "must be a certificate and its unencrypted private key in PEM format"),
             ("missing", "cannot be read: No such file or directory"),
-            ("open key", "is open to everybody (mode 0644)"),
-            pytest.param("password", "without a password", marks=needs("openssl")),
+            ("open key", "is accessible to other users (mode 0644)"),
+            pytest.param("password", "unencrypted private key", marks=needs("openssl")),
         ],
     )
     def test_bad_files_are_refused_at_start(
@@ -499,7 +499,7 @@ class TestRights:
             # What cannot be dumped or traced belongs to root there (proc(5)).
             owner = Path(f"/proc/{pid}/environ").stat().st_uid
             assert owner == (UID if name == "script" else 0), name
-        assert "cannot be given up" not in daemon.log()
+        assert "could not drop unneeded capabilities" not in daemon.log()
 
     def test_a_monitor_that_is_started_anew_has_it_again(self, daemon: Daemon) -> None:
         daemon.wait_log("event=ready", 40)

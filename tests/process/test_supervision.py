@@ -204,7 +204,7 @@ def test_the_others_are_untouched(name: str, aftermath: Aftermath) -> None:
         "Fatal Python error: Aborted",  # where the silent one hung
         "fake_workers.py",
         "RuntimeError: as told",
-        'event="worker returned"',
+        'event="worker returned unexpectedly"',
     ],
 )
 def test_the_log_says_why(text: str, aftermath: Aftermath) -> None:
@@ -325,7 +325,7 @@ def test_a_worker_that_is_stopped_while_it_starts_is_not_taken_for_a_slow_one(
     supervised = supervise(OBSERVER)
     wait_until((tmp_path / "held").exists, START_S, supervised.log)
     held_s = time.monotonic()
-    wait_until(lambda: "worker is silent" in supervised.log(), START_S, supervised.log)
+    wait_until(lambda: "worker heartbeat lost" in supervised.log(), START_S, supervised.log)
     assert time.monotonic() - held_s < LifePolicy().start_allowance_s - 1
     assert supervised.wait_running()["observer"].generation == 2
 
@@ -353,7 +353,7 @@ def test_an_essential_worker_that_never_comes_up_ends_the_daemon(
 ) -> None:
     supervised = supervise(OBSERVER, ("bad", MONITOR, "Stillborn"))
     assert supervised.wait_end(START_S) == 1
-    assert supervised.log().count('event="worker started" of=bad') == 3
+    assert supervised.log().count('event="worker started" subject=bad') == 3
 
 
 def test_the_api_is_not_essential(supervise: StartSupervised) -> None:

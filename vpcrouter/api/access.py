@@ -1,7 +1,7 @@
-"""Who may ask the API what: by the address it listens on, the Host and Origin headers, the token.
+"""Access control of the API: by listening address, Host and Origin headers, and token.
 
-On loopback reading is free. Elsewhere everything but the bare word of `/health` needs the token.
-Writing needs the token wherever there is one.
+On loopback, reading needs no token. Elsewhere everything except the status of `/health` does.
+Writing needs the token wherever one is configured.
 """
 
 import hmac
@@ -21,7 +21,7 @@ from vpcrouter.options.groups import AccessSettings
 MIN_TOKEN_CHARACTERS = 16
 MAX_TOKEN_BYTES = 4096
 OPEN_PATHS = frozenset({"/health"})
-"""Read by load balancers, which have no token; they get a word, and no details."""
+"""Read by load balancers, which have no token; they get the status without details."""
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _TOKEN = re.compile(rb"[\x21-\x7e]+")
@@ -29,7 +29,7 @@ _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address, or every address of a name, can only be reached from this machine."""
+    """Whether an address, or every address of a name, is a loopback address."""
     if address in LOOPBACK_NAMES:
         return True
     try:
@@ -44,7 +44,7 @@ def is_loopback(address: str) -> bool:
 
 
 def read_token(path: str) -> bytes:
-    """The token in a file. Raises ValueError with a sentence that does not have it."""
+    """The token in a file. Raises ValueError with a sentence that does not contain the token."""
     try:
         with Path(path).open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -52,20 +52,22 @@ def read_token(path: str) -> bytes:
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     if mode & stat.S_IRWXO:
-        raise ValueError(f"{path} is open to everybody (mode {mode:04o}); try: chmod o= {path}")
+        raise ValueError(
+            f"{path} is accessible to other users (mode {mode:04o}); try: chmod o= {path}"
+        )
     token = content.strip()
     if len(token) < MIN_TOKEN_CHARACTERS:
         raise ValueError(
             f"{path} has a token of {len(token)} characters; {MIN_TOKEN_CHARACTERS} or more are "
-            "needed, try: openssl rand -hex 32"
+            "required; try: openssl rand -hex 32"
         )
     if len(content) > MAX_TOKEN_BYTES or not _TOKEN.fullmatch(token):
-        raise ValueError(f"{path} must have one line of printable ASCII without spaces")
+        raise ValueError(f"{path} must contain one line of printable ASCII without spaces")
     return token
 
 
 def check_access(settings: AccessSettings) -> Iterator[str]:
-    """A sentence for each thing wrong with the options of the API."""
+    """The faults of the API's options."""
     if settings.api_token_file is not None:
         try:
             read_token(settings.api_token_file)
@@ -77,9 +79,9 @@ def check_access(settings: AccessSettings) -> Iterator[str]:
 
 
 def refuse_open(bound: str, settings: AccessSettings) -> None:
-    """Raise ConfigError when the socket got an address that these options do not allow.
+    """Raise ConfigError if the socket is bound to an address that the options do not allow.
 
-    What a name stands for can have changed since it was checked.
+    A host name may resolve differently than when it was checked.
     """
     if settings.api_token_file is None and not is_loopback(bound.partition("%")[0]):
         raise ConfigError([f"address: {_why_not_open(bound)}"])
@@ -87,26 +89,26 @@ def refuse_open(bound: str, settings: AccessSettings) -> None:
 
 def _why_not_open(address: str) -> str:
     return (
-        f"{address} can be reached from other machines, which needs api_token_file, a file with a "
-        "secret token; or leave it at localhost"
+        f"{address} is reachable from other machines, which requires api_token_file, a file with "
+        "a secret token; or use localhost"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is not answered: an HTTP status and a sentence."""
+    """Why a request is refused: an HTTP status and a sentence."""
 
     status: int
     sentence: str
 
 
 class Gate:
-    """Decides on requests by their heads. Any thread may ask; the token may be renewed."""
+    """Admits or refuses requests by their headers. Thread-safe; the token can be reloaded."""
 
     def __init__(self, settings: AccessSettings, bound: str) -> None:
-        """`bound` is the address that the socket has, whatever its name stands for by now.
+        """`bound` is the socket's actual address, whatever its name resolves to now.
 
-        Raises ConfigError for a token file that is no good.
+        Raises ConfigError for an invalid token file.
         """
         self._path = settings.api_token_file
         self._token = b""
@@ -121,9 +123,9 @@ class Gate:
             raise ConfigError([f"api_token_file: {error}"]) from None
 
     def renew(self) -> bool:
-        """Read the token anew if its file has changed; whether it was.
+        """Reload the token if its file has changed; returns whether it did.
 
-        Raises ValueError with a sentence, once for each change; the old token then stays.
+        Raises ValueError with a sentence, once for each change; the old token then stays valid.
         """
         if self._path is None or (stamp := _stamp(self._path)) == self._stamp:
             return False
@@ -132,29 +134,30 @@ class Gate:
         return True
 
     def refusal(self, method: str, path: str, head: Mapping[str, str]) -> Refusal | None:
-        """Why not; `head` has `host`, `origin` and `authorization`, or "" for each not sent."""
+        """Why a request is refused, or None.
+
+        `head` has `host`, `origin` and `authorization`, "" for each not sent.
+        """
         host = _host_of(head["host"])
         if host is None:
-            return Refusal(400, "the request has no Host header, or one that is no host's name")
+            return Refusal(400, "missing or invalid Host header")
         if not self._is_served(host):
-            return Refusal(
-                421, f"{host} is not served here; api_hosts says which names are, beside addresses"
-            )
+            return Refusal(421, f"{host} is not a name of this API; add it to api_hosts")
         if (origin := head["origin"]) and not _is_same(origin, head["host"]):
-            return Refusal(403, "requests from other sites' pages are refused")
+            return Refusal(403, "cross-origin requests are refused")
         if self._needs_token(method, path) and not self.is_trusted(head["authorization"]):
-            return Refusal(401, "this needs the token: Authorization: Bearer ...")
+            return Refusal(401, "token required; send Authorization: Bearer TOKEN")
         return None
 
     def is_trusted(self, authorization: str) -> bool:
-        """Whether the header has the token."""
+        """Whether the header has the valid token."""
         scheme, _, given = authorization.partition(" ")
-        # Compared even where nothing can fit, so that time tells nothing.
+        # Compare in every case, so that the time taken reveals nothing.
         is_same = hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token)
         return is_same and scheme.lower() == "bearer" and bool(self._token)
 
     def may_see_all(self, authorization: str) -> bool:
-        """Whether the details of open paths are for the sender, too."""
+        """Whether the sender may see the details of open paths."""
         return self.is_local or self.is_trusted(authorization)
 
     def _needs_token(self, method: str, path: str) -> bool:
@@ -163,7 +166,7 @@ class Gate:
         return not self.is_local and path not in OPEN_PATHS
 
     def _is_served(self, host: str) -> bool:
-        """A rebound name is the danger; an address in figures is asked of no name server."""
+        """Guards against DNS rebinding; a numeric address needs no DNS, so it is safe."""
         if host in self._names:
             return True
         try:

@@ -1,4 +1,4 @@
-"""What the API answers: the state of the daemon as plain values, and how it is shown."""
+"""The API's responses: the state of the daemon as plain values, and how it is rendered."""
 
 import base64
 import hashlib
@@ -34,7 +34,7 @@ PAGE = "page.html"
 
 @dataclass
 class ApiState:
-    """What the workers last reported; each field is replaced as a whole, never changed."""
+    """The workers' latest reports; each field is replaced as a whole, never modified."""
 
     settings: ApiSettings
     spec: SpecReport = field(default_factory=lambda: SpecReport(None))
@@ -48,7 +48,7 @@ class ApiState:
 
     @property
     def seen(self) -> Mapping[str, Any]:
-        """What `describe.body` wrote."""
+        """The body that `describe.body` wrote."""
         found: Mapping[str, Any] = json.loads(self.view.body)
         return found
 
@@ -134,7 +134,7 @@ def route_info(state: ApiState) -> Answer:
 def route_spec(state: ApiState) -> Answer:
     spec = state.spec_in_force
     if spec is None:
-        return {"error": "there is no route spec yet", "refused": list(state.spec.refused)}, 404
+        return {"error": "no route spec received yet", "refused": list(state.spec.refused)}, 404
     return spec.routes, 200
 
 
@@ -149,15 +149,15 @@ def health(state: ApiState) -> Answer:
         if worker.state not in ("RUNNING", "STARTING")
     ]
     in_use = [report for name in state.settings.monitors if (report := state.health.get(name))]
-    reasons += [f"cut off from the hosts: {why}" for why in isolation_reasons(in_use)]
-    reasons += [f"{its.monitor} is not to be believed: {its.doubt}" for its in in_use if its.doubt]
+    reasons += [f"monitor is isolated: {why}" for why in isolation_reasons(in_use)]
+    reasons += [f"monitor is unreliable: {its.monitor}: {its.doubt}" for its in in_use if its.doubt]
     if state.spec_in_force is None:
-        reasons.append("there is no route spec yet")
+        reasons.append("no route spec received yet")
         reasons += [f"route spec refused: {fault}" for fault in state.spec.refused]
     if state.routing.trouble:
         reasons.append(state.routing.trouble)
     elif not state.routing.cycles:
-        reasons.append(f"the first cycle is not done: {state.routing.sentence}")
+        reasons.append(f"first cycle not complete: {state.routing.sentence}")
     return {
         "status": "unhealthy" if reasons else "healthy",
         "reasons": reasons,
@@ -169,22 +169,22 @@ def health(state: ApiState) -> Answer:
 
 
 def not_found(_state: ApiState) -> Answer:
-    return {"error": f"there is no {request.path}", "_links": list(PAGES)}, 404
+    return {"error": f"not found: {request.path}", "_links": list(PAGES)}, 404
 
 
 PAGES: Mapping[str, tuple[str, Callable[[ApiState], Answer]]] = {
     "/": ("version, parameters and links", root),
-    "/ips": ("the hosts and their health", ips),
-    "/plugins": ("the watcher and the monitors", plugins),
-    "/route_info": ("the route spec and where its routes point", route_info),
-    "/route_spec": ("the route spec in force", route_spec),
-    "/vpc": ("what was read of the VPC", vpc),
-    "/health": ("whether the daemon can do its work", health),
+    "/ips": ("hosts and their health", ips),
+    "/plugins": ("watcher and monitors", plugins),
+    "/route_info": ("route spec and current routes", route_info),
+    "/route_spec": ("route spec in force", route_spec),
+    "/vpc": ("VPC as last read from EC2", vpc),
+    "/health": ("health of the daemon", health),
 }
 
 
 def respond(content: Any, status: int) -> Response:
-    """JSON where it is asked for, a page for a browser, indented JSON for everybody else."""
+    """JSON if requested, HTML for a browser, indented JSON for all others."""
     asked = request.headers.get("Accept", "*/*")
     kind = request.accept_mimetypes.best_match(("application/json", "text/html"))
     if kind == "text/html" and "text/html" in asked:
@@ -198,7 +198,7 @@ def respond(content: Any, status: int) -> Response:
 
 
 def protect(response: Response, style: str) -> Response:
-    """Say what a browser must not do with an answer; `style` is the hash of the pages' own."""
+    """Set the security headers; `style` is the hash of the pages' style sheet."""
     response.headers.update(
         {
             "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; "
@@ -213,7 +213,7 @@ def protect(response: Response, style: str) -> Response:
 
 
 def style_hash(app: Flask) -> str:
-    """The hash by which the pages' style sheet is allowed."""
+    """The hash of the pages' style sheet, for the Content-Security-Policy."""
     loader = app.jinja_env.loader
     source = loader.get_source(app.jinja_env, PAGE)[0] if loader else ""
     style = source.partition("<style>")[2].partition("</style>")[0]

@@ -1,8 +1,8 @@
-"""The HTTP server of the API: waitress, with limits of its own, a gate, and TLS where wanted.
+"""The HTTP server of the API: waitress, with stricter limits, access control and optional TLS.
 
-One request a connection: nothing a client has sent or left unread holds up a thread, and each
-stage of a connection has its time, however busy the client looks. All but the application runs
-in the thread that turns the loop. Why waitress: docs/decisions/0004-waitress.md.
+One request per connection, so that no client can block a thread; each stage of a connection has
+a deadline, even if the client keeps sending. Everything except the application runs in the
+thread of the loop. Why waitress: docs/decisions/0004-waitress.md.
 """
 
 import logging
@@ -24,14 +24,14 @@ from vpcrouter.api.access import Gate, Refusal
 from vpcrouter.api.server_tls import MAX_RECORD_BYTES, ServerTls, TlsSocket
 
 HEAD_S = 10.0
-"""From the connection, with its TLS handshake, to the end of the request's head."""
+"""From the connection, including the TLS handshake, to the end of the request's headers."""
 BODY_S = 30.0
 ANSWER_S = 30.0
 NEW_S = 0.5
 MAX_CONNECTIONS = 256
 MAX_HEAD_BYTES = 16 * 1024
 SMALL_BODY_BYTES = 64 * 1024
-"""So much is read of any request: a client that is still sending often misses the answer."""
+"""Read from any request before it is refused: a client still sending may miss the response."""
 MAX_LARGE_BODIES = 8
 THREADS = 4
 
@@ -39,7 +39,7 @@ Sockets = dict[int, Any]
 
 
 class _RefusedError(Error):  # type: ignore[misc]
-    """An answer to a request whose body is not read."""
+    """A response to a request whose body is not read."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.sentence)
@@ -54,7 +54,7 @@ class _RefusedError(Error):  # type: ignore[misc]
 
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]
-    """Asks whether a large body is welcome before it is read."""
+    """Checks whether a large body is acceptable before it is read."""
 
     def __init__(self, adj: Adjustments, ask: Callable[["Parser"], Refusal | None]) -> None:
         super().__init__(adj)
@@ -71,7 +71,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
     def parse_header(self, header_plus: bytes) -> None:
         try:
             super().parse_header(header_plus)
-        except ValueError as error:  # of urllib's, for a target such as http://[
+        except ValueError as error:  # from urllib, for a target such as http://[
             raise ParsingError(str(error)) from None
         self.headers["CONNECTION"] = "close"
 
@@ -93,7 +93,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
 
 
 class Connection(HTTPChannel):  # type: ignore[misc]
-    """One client's connection, and how long its present stage has lasted."""
+    """One client's connection, and the age of its current stage."""
 
     def __init__(self, server: "Server", sock: Any, addr: Any, adj: Any, map: Any) -> None:  # noqa: A002
         self._stage: object = None
@@ -103,7 +103,7 @@ class Connection(HTTPChannel):  # type: ignore[misc]
 
     @property
     def is_asking(self) -> bool:
-        """Whether its request is not complete yet."""
+        """Whether its request is still incomplete."""
         return not (self.requests or self.total_outbufs_len or self.close_when_flushed)
 
     @property
@@ -115,7 +115,7 @@ class Connection(HTTPChannel):  # type: ignore[misc]
         return self.request is not None and self.request.reads_large_body
 
     def is_expected(self, now_s: float) -> bool:
-        """Whether it has asked for something, or is so new that it is about to."""
+        """Whether it has sent a request, or is new enough to be about to."""
         return not self.is_asking or self.request is not None or self.age_s(now_s) < NEW_S
 
     def age_s(self, now_s: float) -> float:
@@ -130,7 +130,7 @@ class Connection(HTTPChannel):  # type: ignore[misc]
 
 
 class _NotYet(Exception):  # noqa: N818 - it is no error
-    """There is no whole record to read."""
+    """No complete TLS record has been received."""
 
 
 class TlsConnection(Connection):
@@ -169,7 +169,7 @@ class TlsConnection(Connection):
             self._wants_write = False
         except ssl.SSLWantWriteError:
             self._wants_write = True
-        except OSError:  # it speaks no TLS, or none of ours
+        except OSError:  # not TLS, or no version in common
             self.handle_close()
         else:
             self._is_shaken = True
@@ -195,7 +195,7 @@ class TlsConnection(Connection):
 
 
 class Server(TcpWSGIServer):  # type: ignore[misc]
-    """Serves `application` on a listening socket that others own."""
+    """Serves `application` on a listening socket owned by the caller."""
 
     def __init__(
         self,
@@ -206,8 +206,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         writes_to: Mapping[str, int],
         tls: ServerTls | None = None,
     ) -> None:
-        """`writes_to`: the paths to which a body may be posted, and the largest in bytes."""
-        for name in ("waitress", "waitress.queue"):  # no lines at a rate that clients choose
+        """`writes_to`: the paths that accept a POST body, with its maximum size in bytes."""
+        for name in ("waitress", "waitress.queue"):  # clients must not be able to flood the log
             logging.getLogger(name).setLevel(logging.ERROR)
         self._gate = gate
         self._writes_to = writes_to
@@ -235,7 +235,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         )
 
     def turn(self, timeout_s: float) -> None:
-        """Serve whoever is ready, after waiting for it; ends connections that are overdue."""
+        """Wait for events, serve them, and close connections past their deadline."""
         wasyncore.poll2(timeout_s, self._map)
         now_s = time.monotonic()
         for connection in list(self.active_channels.values()):
@@ -243,7 +243,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 connection.handle_close()
 
     def drain(self, limit_s: float) -> None:
-        """Accept nobody any more, and answer those who have asked, within `limit_s`."""
+        """Stop accepting connections, and finish requests in progress within `limit_s`."""
         self.accepting = False
         deadline_s = time.monotonic() + limit_s
         while (now_s := time.monotonic()) < deadline_s and any(
@@ -252,24 +252,24 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             self.turn(0.05)
 
     def maintenance(self, now: float) -> None:
-        """Done in `turn`, by stages and not by signs of life."""
+        """Done in `turn`, by deadlines of stages instead of by inactivity."""
 
     def may_send_body(self, request: Parser) -> Refusal | None:
-        """Why a request's body is not read."""
+        """Why a request's body is refused, or None."""
         refusal = self._gate.refusal(request.command, request.path, request.head())
         if refusal is not None:
             return refusal
         if request.command != "POST" or request.path not in self._writes_to:
-            return Refusal(400, f"{request.command} {request.path} takes no body")
+            return Refusal(400, f"{request.command} {request.path} does not accept a body")
         if (
             sum(other.reads_large_body for other in list(self.active_channels.values()))
             > MAX_LARGE_BODIES
         ):
-            return Refusal(503, "too many requests are being received; try again")
+            return Refusal(503, "too many large requests in progress; try again")
         return None
 
     def accept(self) -> tuple[Any, Any] | None:
-        """A new connection; the one that has been asking for longest makes room for it."""
+        """A new connection; at the limit, the oldest one without a complete request is closed."""
         accepted: tuple[socket.socket, Any] | None = super().accept()
         if accepted is None:
             return None
@@ -284,7 +284,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             wrapped = self._tls.context.wrap_socket(
                 sock, server_side=True, do_handshake_on_connect=False
             )
-        except (OSError, ValueError):  # it has gone already
+        except (OSError, ValueError):  # the client has disconnected already
             sock.close()
             return None
         return TlsSocket(wrapped), where

@@ -1,4 +1,4 @@
-"""TLS of the API: its files, and connections that a non-blocking WSGI server can use."""
+"""TLS for the API: its files, and connections for a non-blocking WSGI server."""
 
 import os
 import ssl
@@ -11,7 +11,7 @@ from typing import Any
 from vpcrouter.logs import setup as logs
 
 MAX_RECORD_BYTES = 2**14
-"""Who reads so much at once leaves nothing decrypted behind, that no poll would tell of."""
+"""Reading this much at once leaves no decrypted data buffered, which poll would not report."""
 MISMATCH = "KEY_VALUES_MISMATCH"
 
 Stamp = tuple[int, int, int] | None
@@ -20,12 +20,12 @@ log = logs.get(__name__)
 
 
 def check_tls_files(cert: str | None, key: str | None) -> Iterator[str]:
-    """A sentence for each thing wrong with the two files; both or none are given."""
+    """The faults of the two files; either both are given or neither."""
     if cert is None and key is None:
         return
     if cert is None or key is None:
         missing, given = ("cert", "key") if cert is None else ("key", "cert")
-        yield f"api_tls_{missing}: is needed beside api_tls_{given}"
+        yield f"api_tls_{missing}: required together with api_tls_{given}"
         return
     try:
         load_context(cert, key)
@@ -43,29 +43,30 @@ def load_context(cert: str, key: str) -> ssl.SSLContext:
             raise ValueError(f"{option}: {path} cannot be read: {error.strerror}") from None
     if mode & stat.S_IRWXO:
         raise ValueError(
-            f"api_tls_key: {key} is open to everybody (mode {mode:04o}); try: chmod o= {key}"
+            f"api_tls_key: {key} is accessible to other users (mode {mode:04o}); "
+            f"try: chmod o= {key}"
         )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     try:
-        # A key under a password is refused; OpenSSL would ask for it on the terminal.
+        # An encrypted key is refused; without this, OpenSSL would prompt on the terminal.
         context.load_cert_chain(cert, key, password="")
     except ssl.SSLError as error:
         if error.reason == MISMATCH:
-            raise ValueError(f"api_tls_key: {key} is not the key of {cert}") from None
+            raise ValueError(f"api_tls_key: {key} does not match certificate {cert}") from None
         raise ValueError(
-            f"api_tls_cert, api_tls_key: {cert} and {key} are no certificate and its key in PEM "
-            "format, without a password"
+            f"api_tls_cert, api_tls_key: {cert} and {key} must be a certificate and its "
+            "unencrypted private key in PEM format"
         ) from None
-    except ValueError:  # the key is under a password
-        raise ValueError(f"api_tls_key: {key} is under a password; one without is needed") from None
+    except ValueError:  # the key is encrypted
+        raise ValueError(f"api_tls_key: {key} is encrypted; it must have no password") from None
     return context
 
 
 class ServerTls:
-    """The context of two files, made anew when they change: certificates are renewed."""
+    """The TLS context of two files, reloaded when they change (renewed certificates)."""
 
     def __init__(self, cert: str, key: str) -> None:
         """Raises ValueError with a sentence."""
@@ -74,16 +75,16 @@ class ServerTls:
         self.context = load_context(cert, key)
 
     def renew(self) -> None:
-        """Load the files if they have changed; the old ones stay when the new are no good."""
+        """Reload the files if they have changed; keep the old ones if the new are invalid."""
         if (stamps := self._look()) == self._stamps:
             return
         self._stamps = stamps
         try:
             self.context = load_context(*self._files)
         except ValueError as error:
-            log.error("the API's TLS files have changed and are no good", why=str(error))
+            log.error("new API TLS files rejected; keeping the old ones", why=str(error))
         else:
-            log.info("the API's TLS files have changed; the new ones count")
+            log.info("API TLS files reloaded")
 
     def _look(self) -> tuple[Stamp, ...]:
         return tuple(_stamp(path) for path in self._files)
@@ -98,7 +99,7 @@ def _stamp(path: str) -> Stamp:
 
 
 class TlsSocket:
-    """An SSLSocket that two threads may use: OpenSSL's connections can't stand that."""
+    """A thread-safe SSLSocket: OpenSSL's connections must not be used concurrently."""
 
     def __init__(self, sock: ssl.SSLSocket) -> None:
         """`sock` is non-blocking."""
@@ -106,7 +107,7 @@ class TlsSocket:
         self._lock = threading.Lock()
 
     def handshake(self) -> None:
-        """Go on with it. Raises ssl.SSLWantReadError and its like, or OSError."""
+        """Continue the handshake. Raises ssl.SSLWantReadError or SSLWantWriteError, or OSError."""
         with self._lock:
             self._sock.do_handshake()
 
@@ -119,7 +120,7 @@ class TlsSocket:
             return self._sock.send(data)
 
     def say_goodbye(self) -> None:
-        """Tell the client that no more comes, if that can be sent at once."""
+        """Send close_notify if that is possible without blocking."""
         with self._lock:
             try:
                 self._sock.unwrap()

@@ -1,4 +1,4 @@
-"""The command `vpcrouterctl`: Supervisor's own client, talking to this machine's daemon."""
+"""The command `vpcrouterctl`: Supervisor's own client, connected to the local daemon."""
 
 import argparse
 import sys
@@ -14,29 +14,35 @@ from vpcrouter.errors import VpcRouterError
 
 
 def vpcrouterctl() -> None:
-    """Run supervisorctl on the control socket that the settings name."""
+    """Run supervisorctl on the configured control socket."""
     try:
         path, words = find(sys.argv[1:], DEFAULT_CONFIG)
     except VpcRouterError as error:
         print(f"vpcrouterctl: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_status)
     options = ClientOptions()
-    options.searchpaths = []  # supervisord's own settings are another daemon's
+    options.searchpaths = []  # do not read the settings of a supervisord on this machine
     supervisorctl.main(["--serverurl", f"unix://{path}", *words], options)
 
 
 def find(arguments: Sequence[str], default_config: str) -> tuple[str, list[str]]:
-    """The control socket's path, and the words that are left for supervisorctl.
+    """The control socket's path, and the remaining arguments for supervisorctl.
 
     Raises ConfigError when the INI file cannot be read.
     """
     parser = argparse.ArgumentParser(
         prog="vpcrouterctl",
-        description="Runs supervisorctl on the daemon; help shows its actions.",
+        description="Controls the daemon's workers with supervisorctl; the action help lists all.",
         allow_abbrev=False,
     )
-    parser.add_argument("--config", metavar="PATH", help=f"(default: {default_config})")
-    parser.add_argument("--control_socket", metavar="PATH", help="(default: as the INI file says)")
+    parser.add_argument(
+        "--config", metavar="PATH", help=f"configuration file (default: {default_config})"
+    )
+    parser.add_argument(
+        "--control_socket",
+        metavar="PATH",
+        help="the daemon's control socket (default: from the configuration file)",
+    )
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="action ...")
     given, options = parser.parse_known_args(arguments)
     words = [*options, *given.words]

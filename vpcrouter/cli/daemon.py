@@ -1,4 +1,4 @@
-"""The commands: `vpcrouterd` as systemd runs it, `vpcrouter` for the foreground."""
+"""The commands: `vpcrouterd` for systemd, `vpcrouter` for the foreground."""
 
 import faulthandler
 import socket
@@ -27,12 +27,12 @@ log = logs.get(__name__)
 
 
 def vpcrouterd() -> None:
-    """Run the daemon on an INI file."""
+    """Run the daemon with an INI file."""
     sys.exit(_main("vpcrouterd", sys.argv[1:], DEFAULT_CONFIG))
 
 
 def vpcrouter() -> None:
-    """Run the daemon in the foreground, told by flags."""
+    """Run the daemon in the foreground, configured by flags."""
     sys.exit(_main("vpcrouter", sys.argv[1:], None))
 
 
@@ -40,7 +40,7 @@ def _main(prog: str, arguments: Sequence[str], default_config: str | None) -> in
     try:
         settings = config.load(prog, arguments, default_config)
         if settings.values["check"]:
-            print("the settings are good")  # noqa: T201
+            print("configuration OK")  # noqa: T201
             return 0
         return _run(settings)
     except VpcRouterError as error:
@@ -74,7 +74,7 @@ def _run(settings: config.Settings) -> int:
 
 
 def _keep_script_from_workers() -> None:
-    """A spawned process would run the command's script too, and import all of the supervisor."""
+    """Otherwise a spawned process would run the command's script and import the supervisor."""
     sys.modules["__main__"].__file__ = None
 
 
@@ -84,9 +84,9 @@ def _url(listener: socket.socket, scheme: str) -> str:
 
 
 def _listen(address: str, port: int) -> socket.socket:
-    """The API's listening socket; held open here so that it outlives the API's process.
+    """The API's listening socket; held by the supervisor so that it outlives the API's process.
 
-    Raises UnavailableError when it cannot be had.
+    Raises UnavailableError if it cannot be bound.
     """
     try:
         family, kind, proto, _, where = min(
@@ -99,6 +99,6 @@ def _listen(address: str, port: int) -> socket.socket:
     except OSError as error:
         raise UnavailableError(
             f"the API cannot listen on {address} port {port}: {error.strerror}; "
-            "choose others with --address and --port, or end what is there"
+            "set another --address or --port, or stop the process that uses it"
         ) from None
     return listener

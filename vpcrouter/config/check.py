@@ -1,9 +1,9 @@
-"""Settings checked: each value by itself, then how they go together.
+"""Checks settings: each value by itself, then their combination.
 
-What is wrong follows from the values and from the files that they name: a route spec, a token, a
-certificate, a command that is not there is a fault of the settings, and is told with the others.
-An address that is a name is looked up, too: who can reach the API depends on it. Nothing else is
-asked; what instance metadata must tell is in `locate`.
+The check covers the values and the files that they name: a bad or missing route spec, token,
+certificate or command is a fault of the settings and is reported with the others. A host name in
+`address` is resolved, because who can reach the API depends on it. Nothing else is looked up;
+instance metadata is queried in `locate`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from vpcrouter.plugins.contract import Plugin
 def convert(
     options: Iterable[Option], raw: Mapping[str, tuple[str, str]]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The options' values by name, and for each whose text is none what is wrong with it."""
+    """The options' values by name, and the faults of those whose text is invalid."""
     values: dict[str, Any] = {}
     faults: dict[str, str] = {}
     for option in options:
@@ -35,7 +35,7 @@ def convert(
 
 
 def check(values: Mapping[str, Any], plugins: Iterable[type[Plugin]]) -> list[str]:
-    """What is wrong with options that are each right by themselves."""
+    """The faults of options that are each valid by themselves."""
     faults = [fault for plugin in plugins for fault in _faults_of(plugin, values)]
     return [*faults, *check_access(AccessSettings.of(values))]
 
@@ -43,5 +43,5 @@ def check(values: Mapping[str, Any], plugins: Iterable[type[Plugin]]) -> list[st
 def _faults_of(plugin: type[Plugin], values: Mapping[str, Any]) -> list[str]:
     try:
         return list(map(str, plugin.check_arguments(values)))
-    except Exception as error:  # whatever a foreign plugin does
-        return [f"plugin {plugin.name}: its settings cannot be checked: {error!r}"]
+    except Exception as error:  # a third-party plugin may raise anything
+        return [f"plugin {plugin.name}: check_arguments failed: {error!r}"]

@@ -1,4 +1,4 @@
-"""Settings as people write them: flags and an INI file become raw text with its source."""
+"""Gathers settings as written: flags and an INI file become raw text with its source."""
 
 import argparse
 import configparser
@@ -18,9 +18,9 @@ from vpcrouter.plugins.registry import MONITORS, WATCHERS, Registry
 PROGRAM_OPTIONS = frozenset({"config", "check"})
 DERIVED = frozenset({"monitors", "shown", "secret", "hold_s", "started_at", "command_line"})
 TAKEN = PROGRAM_OPTIONS | DERIVED | {"help", "version", "-h"}
-"""What no plugin's option or flag can be called."""
+"""Names that no plugin may use for an option or flag."""
 HTTP = "http"
-"""The mode in which the API takes the route specs: there is no watcher."""
+"""The mode in which route specs are posted to the API; it has no watcher."""
 
 
 @dataclass(frozen=True)
@@ -37,26 +37,23 @@ class Chosen:
 
 @dataclass
 class Gathering:
-    """Settings on their way: raw text with its source, and all faults found so far.
-
-    Owned by whoever loads settings, and thrown away with them.
-    """
+    """Settings being gathered: raw text with its source, and all faults found so far."""
 
     options: dict[str, tuple[str, Option]] = field(default_factory=dict)
     plugins: dict[tuple[str, str], type[Plugin]] = field(default_factory=dict)
     raw: dict[str, tuple[str, str]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     is_complete: bool = True
-    """Whether flags and file could be read, so that what they do not say is not said."""
+    """Whether flags and file could be read, so that a missing setting is really missing."""
     only_checks: bool = False
-    """`--check`: the settings are checked, and nothing is run."""
+    """`--check`: check the settings and exit."""
 
     def declare(self, section: str, options: Iterable[Option]) -> None:
         for option in options:
             taken = {flag for _, other in self.options.values() for flag in other.all_flags}
             names = {option.name, *(flag.removeprefix("--") for flag in option.all_flags)}
             if names & (self.options.keys() | taken | TAKEN):
-                self.faults.append(f"plugin {section}: option {option.name} is taken")
+                self.faults.append(f"plugin {section}: option {option.name} is already in use")
             else:
                 self.options[option.name] = section, option
 
@@ -73,19 +70,19 @@ class Gathering:
             return None
         kind = {WATCHERS: Watcher, MONITORS: Monitor}[registry.group]
         if not (issubclass(plugin, Plugin) and issubclass(plugin, kind)):
-            self.faults.append(f"{source}: {ref.target} is no {kind.__name__.lower()}")
+            self.faults.append(f"{source}: {ref.target} is not a {kind.__name__.lower()}")
             return None
         try:
             self.declare(plugin.name, plugin.add_arguments())
-        except Exception as error:  # whatever a foreign plugin does
-            self.faults.append(f"{source}: {ref.target} declares no options: {error!r}")
+        except Exception as error:  # a third-party plugin may raise anything
+            self.faults.append(f"{source}: {ref.target}: add_arguments failed: {error!r}")
             return None
         self.plugins[key] = plugin
         return plugin
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports a wrong command line as one more fault instead of ending the program."""
+    """Reports a bad command line as one more fault instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError([f"command line: {message}"])
@@ -99,7 +96,7 @@ class _Formatter(argparse.HelpFormatter):
 def gather(
     prog: str, arguments: Sequence[str], default_config: str | None
 ) -> tuple[Gathering, Chosen]:
-    """What a command line and the INI file that it names say, and the plugins they choose.
+    """The settings of a command line and of the INI file it names, and the chosen plugins.
 
     A flag beats the file. Prints and exits for `--help`.
     """
@@ -125,7 +122,7 @@ def gather(
 def _parse(
     parser: argparse.ArgumentParser, arguments: Sequence[str], gathering: Gathering
 ) -> tuple[argparse.Namespace, list[str]]:
-    """What the flags say, and what is wrong with them."""
+    """The values of the flags, and their faults."""
     try:
         known, unknown = parser.parse_known_args(arguments)
     except ConfigError as error:
@@ -135,7 +132,7 @@ def _parse(
 
 
 def _config_alone(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
-    """What file is named, where no more can be made of the flags."""
+    """Only `--config`, when the flags cannot be parsed."""
     alone = _Parser(add_help=False, allow_abbrev=False)
     alone.set_defaults(check=False)
     alone.add_argument("--config", nargs="?", default=parser.get_default("config"))
@@ -156,9 +153,9 @@ def _parser(
         "--config",
         metavar="PATH",
         default=default_config,
-        help=f"the INI file with settings (default: {default_config or 'none'})",
+        help=f"configuration file, INI format (default: {default_config or 'none'})",
     )
-    parser.add_argument("--check", action="store_true", help="check the settings, then exit")
+    parser.add_argument("--check", action="store_true", help="check the configuration and exit")
     if with_help:
         parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     groups: dict[str, argparse._ArgumentGroup] = {}
@@ -185,9 +182,9 @@ def read_ini(path: str | None, faults: list[str]) -> Mapping[str, Mapping[str, s
     except OSError as error:
         faults.append(f"{path}: cannot be read: {error.strerror}")
     except UnicodeDecodeError:
-        faults.append(f"{path}: is not UTF-8 text")
+        faults.append(f"{path}: not UTF-8 text")
     except configparser.Error as error:
-        # What it has read so far is half-made.
+        # What the parser has read so far is incomplete.
         faults.append(f"{path}: {' '.join(error.message.split())}")
         return {}
     return {name: dict(parser[name]) for name in parser.sections()}
@@ -196,7 +193,7 @@ def read_ini(path: str | None, faults: list[str]) -> Mapping[str, Mapping[str, s
 def _load_plugins(
     gathering: Gathering, flags: Mapping[str, Any], ini: Mapping[str, Mapping[str, str]]
 ) -> Chosen:
-    """Load what comes with the package and what is chosen."""
+    """Load the plugins of this package and the chosen ones."""
     watchers, monitors = Registry.of(WATCHERS), Registry.of(MONITORS)
     for registry in (watchers, monitors):
         for name, target in registry.targets.items():
@@ -216,7 +213,7 @@ def _load_plugins(
         names = [name for name in said("multi_plugins").split(":") if name]
         if not names:
             known = ", ".join(sorted(monitors.targets))
-            gathering.faults.append(f"multi_plugins: names no monitor; there is: {known}")
+            gathering.faults.append(f"multi_plugins: names no monitor; available: {known}")
         found = [
             gathering.load(monitors, name, f"multi_plugins {name}") for name in dict.fromkeys(names)
         ]

@@ -1,4 +1,4 @@
-"""Settings: gathered from flags and an INI file, checked as a whole, reported all at once."""
+"""Settings: gathered from flags and an INI file and checked as a whole; all faults at once."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,11 +20,11 @@ HOLD_INTERVALS_OF_SEVERAL = 20
 class Settings:
     """Checked settings: every option's value by name, and the plugins they choose.
 
-    Beside the options, `values` has `check` (only check, don't run), `monitors` (the names of
-    those chosen), `hold_s` (so many seconds without a failure make a failed host healthy),
-    `shown` (the options that count in this run), `secret` (those whose values nobody may see)
-    and `command_line` (how to read them anew).
-    Without a watcher, the API takes route specs.
+    In addition to the options, `values` has `check` (check only), `monitors` (the names of the
+    chosen ones), `hold_s` (a failed host is healthy after this many seconds without a failure),
+    `shown` (the options that apply to this run), `secret` (those whose values must not be shown)
+    and `command_line` (for a reload).
+    Without a watcher, route specs are posted to the API.
     """
 
     values: Mapping[str, Any]
@@ -62,7 +62,7 @@ def _checked(gathering: Gathering, chosen: Chosen) -> dict[str, Any]:
         found = check(values, chosen.plugins)
         if not values["vpc"] and (faults or found):
             found.insert(0, f"vpc: {NEEDED.format('vpc')}")
-        # Of an option whose text is no value, all has been said.
+        # An option whose text is invalid has been reported already.
         faults += [fault for fault in found if re.split(r"\W", fault, maxsplit=1)[0] not in refused]
     if faults:
         raise ConfigError(faults)
@@ -70,23 +70,22 @@ def _checked(gathering: Gathering, chosen: Chosen) -> dict[str, Any]:
 
 
 def _locate(values: dict[str, Any]) -> None:
-    """Have the instance's metadata say what only it can, once all else is good.
+    """Query instance metadata for the VPC if it is not set, once everything else is valid.
 
-    The region is asked for where boto3 knows of none, which only `aws` can tell. Raises
-    ConfigError.
+    The region is not queried here: only `aws` knows whether boto3 finds one. Raises ConfigError.
     """
     if not values["vpc"]:
         values["vpc"] = Metadata().vpc()
 
 
 def _hold_s(values: Mapping[str, Any], chosen: Chosen) -> float:
-    """It takes longer to trust a host again when several monitors look at it."""
+    """A failed host has to pass checks for longer when several monitors check it."""
     intervals = HOLD_INTERVALS_OF_SEVERAL if values["health"] == MULTI else HOLD_INTERVALS
     return intervals * max(monitor.interval_s(values) for monitor in chosen.monitors)
 
 
 def _shown(gathering: Gathering, chosen: Chosen) -> tuple[str, ...]:
-    """The options that count in this run: the general ones and those of the chosen plugins."""
+    """The options that apply to this run: the general ones and those of the chosen plugins."""
     sections = {GENERAL, *(plugin.name for plugin in chosen.plugins)}
     if len(chosen.monitors) > 1:
         sections.add(MULTI)
@@ -94,7 +93,7 @@ def _shown(gathering: Gathering, chosen: Chosen) -> tuple[str, ...]:
 
 
 def one_value(name: str, flag: str | None, path: str | None) -> Any:
-    """One general option's value, whatever else the settings say.
+    """One general option's value; the other settings are not checked.
 
     Raises ConfigError when the INI file cannot be read or the value is wrong.
     """

@@ -1,4 +1,4 @@
-"""HTTP on the control socket: Supervisor's XML-RPC, and logs as they grow. A thread a request."""
+"""HTTP on the control socket: Supervisor's XML-RPC, and following logs. One thread per request."""
 
 import select
 import socket
@@ -23,7 +23,7 @@ MAX_REQUESTS = 16
 MAX_FOLLOWERS = 8
 MAX_BODY_BYTES = 64 * 1024
 STEP_S = 10.0
-"""How long a client may be silent within a request."""
+"""How long a client may send nothing within a request."""
 REQUEST_S = COMMAND_S + 2 * STEP_S
 REFUSE_S = 1.0
 FOLLOW_S = 0.1
@@ -34,12 +34,12 @@ log = logs.get(__name__)
 
 
 class ControlServer(ThreadingMixIn, UnixStreamServer, SimpleXMLRPCDispatcher):
-    """Serves on a listening socket that others own. Call `handle_request` when it is readable."""
+    """Serves on the caller's listening socket. Call `handle_request` when it is readable."""
 
     daemon_threads = True
     block_on_close = False
     timeout = 0
-    logRequests = False  # noqa: N815 - as the handler asks for it
+    logRequests = False  # noqa: N815 - the handler's name for it
 
     def __init__(self, listener: socket.socket, commands: Commands) -> None:
         UnixStreamServer.__init__(self, "", Handler, bind_and_activate=False)
@@ -48,11 +48,11 @@ class ControlServer(ThreadingMixIn, UnixStreamServer, SimpleXMLRPCDispatcher):
         self.socket = listener
         self.commands = commands
         self._open: dict[Any, float] = {}
-        """Connections, and the monotonic second at which each has to be over."""
+        """Connections, each with its deadline (monotonic)."""
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if len(self._open) >= MAX_REQUESTS:
-            log.warning("too many control connections; one is refused", limit=MAX_REQUESTS)
+            log.warning("too many control connections; refusing a new one", limit=MAX_REQUESTS)
             self.shutdown_request(request)
             return
         self._open[request] = time.monotonic() + REQUEST_S
@@ -63,7 +63,7 @@ class ControlServer(ThreadingMixIn, UnixStreamServer, SimpleXMLRPCDispatcher):
         super().shutdown_request(request)
 
     def may_follow(self, request: Any) -> bool:
-        """Let this connection stay open, unless there are too many of the kind."""
+        """Let this connection stay open to follow a log, unless too many already do."""
         if list(self._open.values()).count(FOREVER_S) >= MAX_FOLLOWERS:
             return False
         self._open[request] = FOREVER_S
@@ -79,7 +79,7 @@ class ControlServer(ThreadingMixIn, UnixStreamServer, SimpleXMLRPCDispatcher):
                     continue
 
     def drain(self, timeout_s: float) -> None:
-        """Let commands that are being answered come to their end, for a moment."""
+        """Let commands in progress finish, within `timeout_s`."""
         deadline_s = time.monotonic() + timeout_s
         while time.monotonic() < deadline_s:
             if all(until_s == FOREVER_S for until_s in list(self._open.values())):
@@ -87,18 +87,18 @@ class ControlServer(ThreadingMixIn, UnixStreamServer, SimpleXMLRPCDispatcher):
             time.sleep(0.01)
 
     def handle_error(self, _request: Any, _client_address: Any) -> None:
-        if isinstance(sys.exception(), OSError):  # the client has gone, most likely
-            log.debug("a control connection has failed", exc_info=True)
+        if isinstance(sys.exception(), OSError):  # most likely the client has disconnected
+            log.debug("control connection failed", exc_info=True)
         else:
-            log.exception("a control request has failed")
+            log.exception("unhandled exception in control request")
 
     def _dispatch(self, method: str, params: Iterable[Any]) -> Any:
         try:
             return self.commands.call(method, tuple(params))
         except RPCError as error:
             raise Fault(error.code, error.text) from None
-        except Exception as error:  # a wrong kind of argument, most likely
-            log.exception("a command has failed", method=method)
+        except Exception as error:  # most likely an argument of the wrong type
+            log.exception("control command failed", method=method)
             raise Fault(Faults.FAILED, f"FAILED: {error!r}") from None
 
 
@@ -107,7 +107,7 @@ class Handler(SimpleXMLRPCRequestHandler):
 
     server: ControlServer
     rpc_paths = ("/RPC2",)
-    disable_nagle_algorithm = False  # which is TCP's
+    disable_nagle_algorithm = False  # TCP only
     protocol_version = "HTTP/1.1"
     server_version = "vpcrouter"
     timeout = STEP_S
@@ -130,7 +130,7 @@ class Handler(SimpleXMLRPCRequestHandler):
         super().do_POST()
 
     def do_GET(self) -> None:  # noqa: N802
-        """`/mainlogtail` and `/logtail/NAME[/stdout|/stderr]`: a log's end, and what follows."""
+        """`/mainlogtail` and `/logtail/NAME[/stdout|/stderr]`: the end of a log, then follow it."""
         first, _, rest = unquote(urlsplit(self.path).path).strip("/").partition("/")
         path: str | None = None
         if first == "mainlogtail":
@@ -146,8 +146,8 @@ class Handler(SimpleXMLRPCRequestHandler):
             self._follow(path)
 
     def _refuse(self, status: HTTPStatus) -> None:
-        """Let the client close: it sends two bytes more than a request has, and would miss
-        the answer if that failed."""
+        """Wait for the client to close: supervisorctl sends two bytes more than a request has,
+        and would lose the answer if that failed."""
         self.send_error(status)
         self.wfile.flush()
         deadline_s = time.monotonic() + REFUSE_S
@@ -171,7 +171,7 @@ class Handler(SimpleXMLRPCRequestHandler):
             self.wfile.flush()
 
     def _has_left(self) -> bool:
-        """Whether the client has closed; waits a moment for that, or for the log to grow."""
+        """Whether the client has closed the connection; waits briefly for that."""
         poll = select.poll()
         poll.register(self.request, select.POLLIN)
         return bool(poll.poll(FOLLOW_S * 1000)) and not self.request.recv(1024)

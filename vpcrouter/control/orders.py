@@ -1,4 +1,4 @@
-"""What the control worker's requests and its work loop share: the newest report, and the orders."""
+"""Shared by the control worker's requests and its work loop: the newest report, and the orders."""
 
 import os
 import threading
@@ -8,9 +8,9 @@ from vpcrouter.model.messages import Orders, WorkersReport, WorkerStatus
 
 
 class OrderBook:
-    """Requests, each in a thread of its own, give orders and wait; the work loop carries them.
+    """Requests, each in its own thread, give orders and wait; the work loop sends the orders.
 
-    `fileno` is readable when there are orders to carry.
+    `fileno` is readable when there are orders to send.
     """
 
     def __init__(self) -> None:
@@ -26,11 +26,11 @@ class OrderBook:
         return self._wake_fd
 
     def clear(self) -> None:
-        """Unless there are new orders, `fileno` is not readable any more."""
+        """Reset `fileno` until there are new orders."""
         os.eventfd_read(self._wake_fd)
 
     def hear(self, report: WorkersReport) -> None:
-        """The supervisor has spoken; what it obeys is what an earlier generation ordered."""
+        """Take a report of the supervisor, with the orders of an earlier generation if newer."""
         with self._changed:
             self._report = report
             self._reports += 1
@@ -39,7 +39,7 @@ class OrderBook:
             self._changed.notify_all()
 
     def unobeyed(self) -> Orders | None:
-        """What the supervisor has not done yet, as far as is known."""
+        """Orders that the supervisor has not confirmed yet."""
         with self._changed:
             done = self._report.orders.number if self._report else 0
             return self._orders if self._orders.number > done else None
@@ -52,25 +52,25 @@ class OrderBook:
 
     @property
     def reports(self) -> int:
-        """How many reports have been heard, for `wait_newer`."""
+        """The number of reports received, for `wait_newer`."""
         return self._reports
 
     def status(self, name: str) -> WorkerStatus | None:
         return next((worker for worker in self.report.workers if worker.name == name), None)
 
     def wait_newer(self, reports: int, timeout_s: float) -> bool:
-        """Wait for a report after the first `reports`; False when there is none in time."""
+        """Wait for a report after the first `reports`; False on timeout."""
         with self._changed:
             return self._changed.wait_for(lambda: self._reports > reports, timeout_s)
 
     def give(self, change: Callable[[Orders], Orders]) -> int:
-        """Add to the orders; returns their number."""
+        """Add an order; returns its number."""
         with self._changed:
             self._orders = change(self._orders)
             os.eventfd_write(self._wake_fd, 1)
             return self._orders.number
 
     def wait_obeyed(self, number: int, timeout_s: float) -> bool:
-        """Wait until the supervisor has done as `number` says; False when not in time."""
+        """Wait until the supervisor has carried out order `number`; False on timeout."""
         with self._changed:
             return self._changed.wait_for(lambda: self.report.orders.number >= number, timeout_s)

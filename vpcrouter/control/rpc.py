@@ -1,6 +1,6 @@
-"""Supervisor's XML-RPC interface on our workers: its own code, given what it asks of supervisord.
+"""Supervisor's XML-RPC interface for our workers: its own code, on stand-ins for its objects.
 
-States, faults, waiting and wording are therefore Supervisor's. All workers are one group.
+States, faults, waiting and wording are therefore Supervisor's. All workers form one group.
 """
 
 import errno
@@ -38,11 +38,11 @@ COMMAND_S = 60.0
 ASK_S = 0.05
 READ_BYTES = 1024 * 1024
 UNSHOWABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 has no room for."""
+"""Characters that XML 1.0 does not allow."""
 
 
 class Process:
-    """One worker, with what Supervisor's interface asks of a process."""
+    """One worker, with what Supervisor's interface expects of a process."""
 
     def __init__(self, book: OrderBook, config: Any, status: WorkerStatus) -> None:
         self.config = config
@@ -50,13 +50,13 @@ class Process:
         self._status = status
 
     def __lt__(self, other: "Process") -> bool:
-        """By name; the one that serves the command comes last."""
+        """By name; the control worker, which serves the command, comes last."""
         mine, others = self._status, other._status
         return (mine.role == CONTROL, mine.name) < (others.role == CONTROL, others.name)
 
     @property
     def status(self) -> WorkerStatus:
-        """The newest; the last known of a worker that is there no more."""
+        """The newest status; the last known one if the worker has been removed."""
         return self._book.status(self._status.name) or self._status
 
     def get_state(self) -> int:
@@ -80,7 +80,7 @@ class Process:
 
     @property
     def exitstatus(self) -> int:
-        """-1 for a death by signal, as in Supervisor."""
+        """-1 after termination by a signal, as in Supervisor."""
         return max(-1, self.status.exit_status)
 
     @property
@@ -88,11 +88,11 @@ class Process:
         return self.status.spawn_error
 
     def get_execv_args(self) -> tuple[str, list[str]]:
-        """There is no file that could be missing."""
+        """No executable has to be found."""
         return "", []
 
     def transition(self) -> None:
-        """The supervisor sees to it."""
+        """Done by our supervisor."""
 
     stop_report = transition
 
@@ -100,9 +100,9 @@ class Process:
         self._order_and_wait(lambda orders: orders.to_start(self._status.name))
 
     def stop(self) -> str | None:
-        """Returns why not, or None."""
+        """Returns why it was not stopped, or None."""
         if self._status.role == CONTROL:
-            return f"{GROUP}:{CONTROL} stays: without it, nothing could be started again"
+            return f"{GROUP}:{CONTROL} cannot be stopped: it serves these commands"
         self._order_and_wait(lambda orders: orders.to_stop(self._status.name))
         return None
 
@@ -110,7 +110,7 @@ class Process:
         def change(orders: Orders) -> Orders:
             return orders.to_signal(self._status.name, int(number))
 
-        if self._status.role == CONTROL:  # it may not live to see it done
+        if self._status.role == CONTROL:  # the signal may end it before it is confirmed
             self._book.give(change)
         else:
             self._order_and_wait(change)
@@ -125,7 +125,7 @@ class Process:
             os.truncate(path, 0)
 
     def write(self, _chars: bytes) -> None:
-        raise BrokenPipeError(errno.EPIPE, "a worker reads no input")
+        raise BrokenPipeError(errno.EPIPE, "workers do not read stdin")
 
 
 class Group:
@@ -137,7 +137,7 @@ class Group:
 
 
 class Daemon:
-    """What Supervisor's interface asks of a supervisord and of its options."""
+    """What Supervisor's interface expects of a supervisord and of its options."""
 
     identifier = GROUP
 
@@ -153,14 +153,14 @@ class Daemon:
         return os.getppid()
 
     def reap(self) -> None:
-        """The supervisor sees to it."""
+        """Done by our supervisor."""
 
     def add_process_group(self, _config: Any) -> bool:
-        """The one there is has been added."""
+        """The only group exists already."""
         return False
 
     def remove_process_group(self, _name: str) -> bool:
-        """It is never without a worker."""
+        """The only group always has workers."""
         return False
 
     @property
@@ -201,15 +201,15 @@ class Daemon:
 
 
 class Interface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
-    """Supervisor's methods, less what a daemon of fixed workers cannot do.
+    """Supervisor's methods, except those that make no sense for a fixed set of workers.
 
-    `@param` and `@return` in their docstrings are what `system.methodSignature` answers.
+    `system.methodSignature` reads `@param` and `@return` in their docstrings.
     """
 
     supervisord: Daemon
 
     def _getGroupAndProcess(self, name: str) -> tuple[Group, Process | None]:  # noqa: N802
-        """A bare worker's name is understood, too."""
+        """A worker's name without the group is accepted, too."""
         (group,) = self.supervisord.process_groups.values()
         if name in group.processes:
             return group, group.processes[name]
@@ -217,7 +217,7 @@ class Interface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
         return found
 
     def stopProcessGroup(self, name: str, wait: bool = True) -> Any:  # noqa: N802
-        """Stop all workers but the one that serves this
+        """Stop all workers except the one that serves this command
 
         @param string name     The group name
         @param boolean wait    Wait for each process to be fully stopped
@@ -238,7 +238,7 @@ class Interface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
         return stop_all
 
     def stopAllProcesses(self, wait: bool = True) -> Any:  # noqa: N802
-        """Stop all workers but the one that serves this
+        """Stop all workers except the one that serves this command
 
         @param boolean wait    Wait for each process to be fully stopped
         @return array result   An array of process status info structs
@@ -255,7 +255,7 @@ class Interface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
         return True
 
     def reloadConfig(self) -> Any:  # noqa: N802
-        """Read the settings anew and go by them, or say why not
+        """Reload the configuration, or say why it was rejected
 
         @return array result  always [[[], [], []]]: the one group stays
         """
@@ -277,7 +277,9 @@ class Interface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
 
         @return boolean result  never
         """
-        raise RPCError(Faults.FAILED, "not supported; its service manager restarts the daemon")
+        raise RPCError(
+            Faults.FAILED, "not supported; use the service manager to restart the daemon"
+        )
 
     def clearLog(self) -> Any:  # noqa: N802
         """Not supported
@@ -312,7 +314,7 @@ class Interface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
 
 
 class System(SystemNamespaceRPCInterface):  # type: ignore[misc]
-    """Supervisor's introspection, which by itself overlooks inherited methods."""
+    """Supervisor's introspection, extended to inherited methods."""
 
     def _listMethods(self) -> dict[str, str]:  # noqa: N802
         return {
@@ -324,7 +326,7 @@ class System(SystemNamespaceRPCInterface):  # type: ignore[misc]
 
 
 def _read(path: str | None, offset: int, length: int) -> str:
-    """At most `READ_BYTES`, as text that XML can carry."""
+    """At most `READ_BYTES`, as text that XML allows."""
     if path is None or not Path(path).exists():
         raise RPCError(Faults.NO_FILE, path)
     offset = max(offset, -READ_BYTES)
@@ -332,13 +334,13 @@ def _read(path: str | None, offset: int, length: int) -> str:
         length = READ_BYTES
     try:
         data: bytes = readFile(path, offset, length)
-    except ValueError as error:  # its only argument names the fault
+    except ValueError as error:  # its argument is the name of the fault
         raise RPCError(getattr(Faults, error.args[0])) from None
     return UNSHOWABLE.sub("?", data.decode("utf-8", "replace"))
 
 
 class Commands:
-    """Calls by name, as they come in; each in a thread of its own."""
+    """Dispatches calls by method name; each runs in its own thread."""
 
     def __init__(self, book: OrderBook, settings: ControlSettings) -> None:
         self._book = book
@@ -349,26 +351,26 @@ class Commands:
         self._root = RootRPCInterface([*spaces, ("system", System(spaces))])
 
     def log_of(self, name: str, channel: str) -> str | None:
-        """Where a worker's log is; None where there is none."""
+        """The path of a worker's log, or None."""
         try:
             return self._interface._log_of(name, channel)
         except RPCError:
             return None
 
     def call(self, method: str, params: Sequence[Any]) -> Any:
-        """Do it, to its end. Raises RPCError."""
+        """Run a command to completion. Raises RPCError."""
         try:
             if not self._book.reports and not self._book.wait_newer(0, OBEY_S):
                 raise TimeoutError  # noqa: TRY301 - as below
             answer = traverse(self._root, method, params)
             return self._finish(answer) if isinstance(answer, FunctionType) else answer
         except TimeoutError:
-            # The client shows a start's failure under this code only.
+            # The client reports a failed start under this code only.
             code = Faults.ABNORMAL_TERMINATION if ".start" in method else Faults.FAILED
-            raise RPCError(code, "not in time") from None
+            raise RPCError(code, "timed out") from None
 
     def _finish(self, is_done: Callable[[], Any]) -> Any:
-        """Ask whether it is done with each report, as supervisord does with each turn."""
+        """Poll for completion on each report, as supervisord does on each loop iteration."""
         deadline_s = time.monotonic() + COMMAND_S
         while True:
             heard = self._book.reports

@@ -1,6 +1,6 @@
-"""The UNIX socket that commands come in by; who holds it is the daemon of that name.
+"""The UNIX socket for commands; holding it also keeps a second daemon from starting.
 
-Bound before anything is started, by the process that stays: it outlives the control worker.
+The supervisor binds it before it starts any worker, so that it outlives the control worker.
 """
 
 import contextlib
@@ -23,10 +23,10 @@ MAX_PATH_BYTES = 107
 
 @contextlib.contextmanager
 def listening(path: str) -> Iterator[socket.socket]:
-    """The listening socket at `path`, mode 0600, for as long as the block lasts.
+    """The listening socket at `path`, mode 0600, for the duration of the block.
 
-    A socket that nobody answers on is replaced. Raises UnavailableError when another daemon
-    does, or when the socket cannot be made; ConfigError for a path that no socket can have.
+    A stale socket is replaced. Raises UnavailableError if another daemon listens on it or it
+    cannot be created; ConfigError if the path is too long.
     """
     if len(os.fsencode(path)) > MAX_PATH_BYTES:
         raise ConfigError([f"control_socket: {path}: longer than {MAX_PATH_BYTES} bytes"])
@@ -35,7 +35,7 @@ def listening(path: str) -> Iterator[socket.socket]:
         mine = Path(path).lstat().st_ino
     except OSError as error:
         reason = error.strerror or error
-        raise UnavailableError(f"the control socket {path} cannot be made: {reason}") from None
+        raise UnavailableError(f"cannot create control socket {path}: {reason}") from None
     with listener:
         try:
             yield listener
@@ -58,13 +58,13 @@ def _take(path: Path) -> socket.socket:
 
 
 def _refuse_foreign(folder: Path, status: os.stat_result) -> None:
-    """In another user's folder, supervisorctl would talk to whom that user likes."""
+    """In another user's folder, that user could replace the socket under supervisorctl."""
     if os.geteuid() != 0 and status.st_uid not in (0, os.geteuid()):
-        raise UnavailableError(f"{folder}, for the control socket, belongs to another user")
+        raise UnavailableError(f"control socket directory {folder} belongs to another user")
 
 
 def _lock(folder: int, path: Path) -> None:
-    """Two that start at once must not both find the socket stale."""
+    """Two daemons that start at once must not both find the socket stale."""
     deadline_s = time.monotonic() + LOCK_S
     while True:
         try:
@@ -83,9 +83,11 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     if not is_socket:
-        raise UnavailableError(f"the control socket {path} cannot be made: no socket is there")
+        raise UnavailableError(
+            f"cannot create control socket {path}: the path exists and is not a socket"
+        )
     if _is_answered(path):
-        raise UnavailableError(f"another vpcrouterd runs with control socket {path}")
+        raise UnavailableError(f"another vpcrouterd is running with control socket {path}")
     path.unlink()
 
 
@@ -96,13 +98,13 @@ def _is_answered(path: Path) -> bool:
             caller.connect(str(path))
         except ConnectionRefusedError:
             return False
-        except OSError:  # its queue is full, or it isn't ours to ask
+        except OSError:  # its backlog is full, or we lack permission to connect
             return True
     return True
 
 
 def _bind(path: Path) -> socket.socket:
-    """Bind under another name first: nobody finds the socket before it has its mode."""
+    """Bind under a temporary name first, so that the socket never appears with a wrong mode."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     new = path.with_name(f".{os.getpid()}")
     try:

@@ -44,9 +44,9 @@ def _spawn_in_own_group(path: bytes, args: Sequence[Any], passfds: Sequence[int]
 class WorkerProcess(SpawnProcess):
     """A spawned process that cannot outlive its parent, not even stopped while it starts.
 
-    It asks to be killed with its parent as soon as it runs code of ours. Until then it is the
-    parent's death that orphans its process group, and what is stopped in such a group is sent
-    SIGHUP and SIGCONT (setpgid(2)).
+    As soon as it runs our code, it asks the kernel to kill it when its parent dies. Until then,
+    the parent's death orphans its process group, and the kernel sends SIGHUP and SIGCONT to
+    stopped processes in such a group (setpgid(2)).
     """
 
     @staticmethod
@@ -79,7 +79,7 @@ class Child:
         return self.spec.role
 
     def spawn(self, now_s: float) -> tuple[BaseProcess, Consumer]:
-        """Start a new generation with channels of its own. Raises OSError."""
+        """Start a new generation with its own channels. Raises OSError."""
         inbox, outbox = Channel(), Channel()
         self.life.started(now_s)
         self.started_at = time.time()
@@ -96,12 +96,12 @@ class Child:
         return self.process.pid if self.process else None
 
     def send_signal(self, number: int) -> None:
-        """Signal the process; it is ours and unreaped, so the id can't be another's."""
+        """Signal the process; it is our unreaped child, so its pid cannot have been reused."""
         if self.process is not None and self.process.pid and self.process.exitcode is None:
             os.kill(self.process.pid, number)
 
     def is_held(self) -> bool:
-        """Whether its process is stopped while it starts (SIGSTOP)."""
+        """Whether its process is stopped (SIGSTOP) during its start."""
         if (
             self.process is None
             or not self.process.pid
@@ -115,22 +115,22 @@ class Child:
             return False
 
     def stop(self, now_s: float) -> None:
-        """Have it end, or not be started; SIGKILL follows where that does not help."""
+        """Send SIGTERM, or cancel the pending start; SIGKILL follows if it does not exit."""
         self.life.stop(now_s)
         self.send_signal(signal.SIGTERM)
 
     def leave(self, now_s: float) -> None:
-        """Have it end for good: there is no place for it any more."""
+        """Stop it for good: the configuration no longer has this worker."""
         self.is_leaving = True
         self.stop(now_s)
 
     def renew(self, spec: WorkerSpec, now_s: float) -> None:
-        """Have its next generation begin with `spec`, once this one has ended."""
+        """Stop this generation; the next one starts with `spec`."""
         self.spec = spec
         self.stop(now_s)
 
     def receive(self) -> list[Envelope]:
-        """Messages of this generation. Raises ChannelError for rubbish or a closed channel."""
+        """Messages of this generation. Raises ChannelError for invalid data or a closed channel."""
         if self.incoming is None:
             return []
         envelopes = [
@@ -139,11 +139,11 @@ class Child:
             if (envelope.worker, envelope.generation) == (self.name, self.life.generation)
         ]
         if self.incoming.ended:
-            raise ChannelError("it closed its channel")
+            raise ChannelError("closed by the worker")
         return envelopes
 
     def last_words(self) -> list[Envelope]:
-        """What a dead process had still sent."""
+        """Messages that an exited process sent before its end."""
         envelopes: list[Envelope] = []
         try:
             for _ in range(LAST_WORDS_READS):
@@ -153,7 +153,7 @@ class Child:
         return envelopes
 
     def bury(self, now_s: float) -> bool:
-        """Take leave of a process that has ended; False when it is still there."""
+        """Reap the process if it has exited; False if it still runs."""
         if self.process is None:
             return False
         self.process.join(timeout=0)

@@ -1,6 +1,6 @@
-"""The states of a worker, as Supervisor defines them, and every way from one to another.
+"""The states of a worker, as Supervisor defines them, and all transitions between them.
 
-Pure: time is an argument; the supervisor acts on what `due` says.
+Pure: time is an argument; the supervisor acts on what `due` returns.
 """
 
 import enum
@@ -23,7 +23,7 @@ class LifeStep(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class LifePolicy:
-    """Durations in seconds. `early_deaths` in a row are too many."""
+    """Durations in seconds. After `early_deaths` failed starts in a row a worker is FATAL."""
 
     startsecs: float = 1.0
     silence_limit_s: float = 20.0
@@ -37,7 +37,7 @@ class LifePolicy:
 
     @property
     def longest_silence_s(self) -> float:
-        """From a hung worker's last sign of life to the first of its next generation."""
+        """From a hung worker's last heartbeat to the first one of its next generation."""
         return (
             self.silence_limit_s + self.abort_grace_s + self.backoff_min_s + self.start_allowance_s
         )
@@ -72,7 +72,7 @@ class Lifecycle:
             self._next_start_s = now_s
 
     def retry(self, now_s: float) -> None:
-        """FATAL stays so until the next try, much later."""
+        """FATAL → another start attempt after `fatal_retry_s`."""
         if self.state == ProcessStates.FATAL:
             self.early_deaths = 0
             self._next_start_s = now_s + self.policy.fatal_retry_s
@@ -87,7 +87,7 @@ class Lifecycle:
         self.spawn_error = ""
 
     def beat(self, now_s: float) -> None:
-        """A sign of life. STARTING → RUNNING once it has stood for `startsecs`."""
+        """A heartbeat. STARTING → RUNNING once it has run for `startsecs`."""
         self._beat_s = now_s
         self._has_beaten = True
         if (
@@ -107,14 +107,14 @@ class Lifecycle:
             self.state = ProcessStates.STOPPED
 
     def exited(self, now_s: float, status: int) -> None:
-        """The process is gone: STOPPING → STOPPED; STARTING, RUNNING → BACKOFF or FATAL."""
+        """The process has exited: STOPPING → STOPPED; STARTING, RUNNING → BACKOFF or FATAL."""
         self._kill_s = None
         self.exit_status = status
         self.last_exit = f"signal {-status}" if status < 0 else f"status {status}"
         if self.state == ProcessStates.STARTING:
             self.spawn_error = "Exited too quickly (process log may have details)"
         elif self.state == ProcessStates.RUNNING:
-            self.spawn_error = f"Ended by {self.last_exit} (process log may have details)"
+            self.spawn_error = f"Exited with {self.last_exit} (process log may have details)"
         if self.state == ProcessStates.STOPPING:
             self.state = ProcessStates.STOPPED
         elif status == EX_CONFIG or self._is_too_early():
@@ -135,9 +135,9 @@ class Lifecycle:
         self._next_start_s = now_s + delay_s * self._rng.uniform(0.5, 1.0)
 
     def due(self, now_s: float, *, is_held: bool = False) -> LifeStep | None:
-        """What has to be done by now; `aborted` or `started` must follow.
+        """The step that is due; the caller reports it with `started`, `aborted` or `killed`.
 
-        `is_held`: its process is stopped (SIGSTOP), so that its start is not merely slow.
+        `is_held`: its process is stopped (SIGSTOP), so the start allowance does not apply.
         """
         deadline_s = self.deadline_s(is_held=is_held)
         if deadline_s is None or now_s < deadline_s:
@@ -147,20 +147,20 @@ class Lifecycle:
         return LifeStep.KILL if self._kill_s is not None else LifeStep.ABORT
 
     def hung_up(self, now_s: float) -> None:
-        """Nothing more can come from it: SIGKILL follows if it does not end."""
+        """Its channel is closed; SIGKILL follows if it does not exit."""
         if self._kill_s is None:
             self._kill_s = now_s + self.policy.abort_grace_s
 
     def aborted(self, now_s: float) -> None:
-        """It was silent and got SIGABRT; SIGKILL follows if that does not end it."""
+        """SIGABRT was sent after a lost heartbeat; SIGKILL follows if it does not exit."""
         self._kill_s = now_s + self.policy.abort_grace_s
 
     def killed(self, now_s: float) -> None:
-        """It got SIGKILL; sent again while the process is still there."""
+        """SIGKILL was sent; it is repeated until the process is gone."""
         self._kill_s = now_s + 1.0
 
     def deadline_s(self, *, is_held: bool = False) -> float | None:
-        """When something will be due, if nothing happens before."""
+        """When the next step is due unless something happens before."""
         if self._next_start_s is not None:
             return self._next_start_s
         if self._kill_s is not None:

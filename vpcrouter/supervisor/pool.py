@@ -1,4 +1,4 @@
-"""The processes of the workers: started, read and buried; what they say is relayed."""
+"""Starts, reads and reaps the worker processes, and relays their messages."""
 
 import logging
 import selectors
@@ -23,8 +23,8 @@ log = logs.get(__name__)
 class WorkerPool:
     """Owned by the supervisor's loop; nothing here waits.
 
-    Only what is due by a child's lifecycle is done here. What a message means, and what follows
-    an end, the supervisor decides: it is called with each message and with each end.
+    Only the steps of each child's lifecycle are taken here. What a message means, and what
+    follows an exit, is up to the supervisor, which is called for each message and each exit.
     """
 
     def __init__(
@@ -43,25 +43,25 @@ class WorkerPool:
         self.relay = Relay(self._children, selector)
 
     def __iter__(self) -> Iterator[Child]:
-        """Those there are now, whatever is added or removed meanwhile."""
+        """A snapshot: workers may be added or removed during the iteration."""
         return iter(tuple(self._children.values()))
 
     def __getitem__(self, name: str) -> Child:
         return self._children[name]
 
     def add(self, spec: WorkerSpec, policy: LifePolicy) -> None:
-        """One more worker, to be started at once."""
+        """Add a worker; it is started at once."""
         child = Child(spec, policy, self._listeners.get(spec.role))
         self._children[spec.name] = child
         child.life.want(time.monotonic())
 
     def remove(self, child: Child) -> None:
-        """There is no place for it any more, nor for what it said."""
+        """Remove a worker together with its retained messages."""
         del self._children[child.name]
         self.relay.withdraw(child.name)
 
     def soonest_s(self) -> float:
-        """When the next step is due; infinity where none is."""
+        """When the next step is due; infinity if none is."""
         deadlines = [child.life.deadline_s() for child in self]
         return min((at for at in deadlines if at is not None), default=float("inf"))
 
@@ -73,12 +73,14 @@ class WorkerPool:
             if step is LifeStep.START:
                 self._start(child, now_s)
             elif step is LifeStep.ABORT:
-                log.error("worker is silent; aborting it", of=child.name, pid=child.pid)
+                log.error(
+                    "worker heartbeat lost; sending SIGABRT", subject=child.name, pid=child.pid
+                )
                 child.send_signal(signal.SIGABRT)
-                child.send_signal(signal.SIGCONT)  # should it be stopped, it hears that only now
+                child.send_signal(signal.SIGCONT)  # a stopped process gets SIGABRT only after this
                 child.life.aborted(now_s)
             elif step is LifeStep.KILL:
-                log.error("worker does not end; killing it", of=child.name, pid=child.pid)
+                log.error("worker did not exit; sending SIGKILL", subject=child.name, pid=child.pid)
                 child.send_signal(signal.SIGKILL)
                 child.life.killed(now_s)
 
@@ -86,11 +88,16 @@ class WorkerPool:
         try:
             process, incoming = child.spawn(now_s)
         except OSError as error:
-            log.error("worker cannot be started", of=child.name, reason=str(error))
+            log.error("could not start worker", subject=child.name, reason=str(error))
             child.life.exited(now_s, 1)
             self._on_end(child)
             return
-        log.info("worker started", of=child.name, pid=child.pid, generation=child.life.generation)
+        log.info(
+            "worker started",
+            subject=child.name,
+            pid=child.pid,
+            generation=child.life.generation,
+        )
         self._selector.register(
             process.sentinel, selectors.EVENT_READ, lambda _events: self._on_exit(child)
         )
@@ -103,10 +110,10 @@ class WorkerPool:
         try:
             envelopes = child.receive()
         except ChannelError as error:
-            # It is ending, as its exit status will tell; or it is killed in a moment.
+            # It is exiting, and its exit status follows; if not, it is killed shortly.
             forget(self._selector, child.incoming)
             child.life.hung_up(time.monotonic())
-            log.debug("worker's channel has ended", of=child.name, reason=str(error))
+            log.debug("worker channel closed", subject=child.name, reason=str(error))
             return
         for envelope in envelopes:
             self._on_message(child, envelope)
@@ -125,8 +132,8 @@ class WorkerPool:
         is_stopped = child.life.state == ProcessStates.STOPPED
         log.log(
             logging.INFO if is_stopped else logging.ERROR,
-            "worker ended",
-            of=child.name,
+            "worker exited",
+            subject=child.name,
             pid=pid,
             by=child.life.last_exit,
             state=state_name(child.life.state),
@@ -134,12 +141,12 @@ class WorkerPool:
         self._on_end(child)
 
     def dump(self) -> None:
-        """Write to the log how everything stands."""
+        """Log the state of all workers and the age of their latest messages."""
         for child in self:
             status = child.status()
             log.info(
-                "state",
-                of=status.name,
+                "worker state",
+                subject=status.name,
                 role=status.role,
                 state=status.state,
                 pid=status.pid,
@@ -147,4 +154,4 @@ class WorkerPool:
                 last_exit=status.last_exit,
             )
         for worker, kind, age_s in self.relay.ages_s():
-            log.info("latest message", of=worker, kind=kind, age_s=round(age_s, 3))
+            log.info("latest message", subject=worker, kind=kind, age_s=round(age_s, 3))

@@ -1,4 +1,4 @@
-"""Passing messages on: the newest of each kind to whom it concerns, and to those who come later."""
+"""Relays messages: the newest of each kind goes to all its readers, and to those started later."""
 
 import contextlib
 import selectors
@@ -24,12 +24,12 @@ class Relay:
         return envelope.message if envelope else None
 
     def ages_s(self) -> Iterator[tuple[str, str, float]]:
-        """Who said what kind of thing how long ago."""
+        """Sender, kind and age of each retained message."""
         for (worker, kind), envelope in sorted(self._latest.items(), key=str):
             yield worker, kind.__name__, time.monotonic() - envelope.sent_s
 
     def pass_on(self, envelope: Envelope) -> None:
-        """Keep it, and give it to all that read its kind."""
+        """Retain it and send it to all workers that read its kind."""
         kind = type(envelope.message)
         self._latest[envelope.worker, kind] = envelope
         readers = [child for child in self._children.values() if child.role in kind.readers]
@@ -37,18 +37,18 @@ class Relay:
             self._send(child, envelope)
 
     def publish(self, worker: str, generation: int, message: Message) -> None:
-        """Pass on what a worker says that is not there to say it."""
+        """Send a message on behalf of a worker that does not run."""
         self._sequence += 1
         self.pass_on(Envelope(worker, generation, self._sequence, time.monotonic(), message))
 
     def brief(self, child: Child) -> None:
-        """Give a new generation all that is known, and what its predecessor left it."""
+        """Send a new generation all retained messages that it reads, and its predecessor's."""
         for (worker, kind), envelope in self._latest.items():
             if child.role in kind.readers or (worker == child.name and kind.for_successor):
                 self._send(child, envelope)
 
     def withdraw(self, worker: str) -> None:
-        """What it said under other settings is not for those who come."""
+        """Drop its messages: they were sent under the old settings."""
         self._latest = {key: each for key, each in self._latest.items() if key[0] != worker}
 
     def _send(self, child: Child, envelope: Envelope) -> None:
@@ -61,7 +61,7 @@ class Relay:
 
         def flush(_events: int) -> None:
             producer.flush()
-            # A child that was buried in the same turn has taken its channel with it.
+            # A child that was reaped in the same turn has closed its channel.
             if not producer.has_unsent and child.outgoing is producer:
                 forget(self._selector, producer)
 
@@ -69,7 +69,7 @@ class Relay:
 
 
 def _comes_later(child: Child) -> bool:
-    """Routes wait for nobody else to be told."""
+    """The reconciler gets messages first, so that failover waits for no other reader."""
     return child.role != RECONCILER
 
 

@@ -1,4 +1,4 @@
-"""Reading the settings anew: when, and what has come of it."""
+"""Reloading the settings: when it may start, and its result."""
 
 from vpcrouter.config.settings import Settings
 from vpcrouter.model.messages import SettingsReport
@@ -12,19 +12,19 @@ from vpcrouter.supervisor.workforce import (
     workforce,
 )
 
-UNREAD = ("the settings could not be read",)
+UNREAD = ("could not read the configuration; see the log of the settings worker",)
 
 
 class Reload:
-    """The settings in force, and the reload of them: one at a time, and one more if asked.
+    """The settings in force and their reload: one at a time, with at most one more queued.
 
-    Owned by the supervisor's loop. For each reload it is asked to `begin`, which gives the worker
-    that reads the settings; to `take` what that worker reports; and, when the worker has ended,
-    to `end`.
+    Owned by the supervisor's loop. For each reload the supervisor calls `begin`, which returns the
+    worker that reads the settings; `take` with that worker's report; and `end` once the worker
+    has exited.
     """
 
     def __init__(self, settings: Settings, started_at: float) -> None:
-        """`started_at`: when the daemon was (seconds since the epoch)."""
+        """`started_at`: when the daemon was started (seconds since the epoch)."""
         self._settings = settings
         self._started_at = started_at
         self._is_asked = False
@@ -32,21 +32,21 @@ class Reload:
         self._found: tuple[str, ...] = ()
         self.ended = 0
         self.faults: tuple[str, ...] = ()
-        """Of the last reload that has ended."""
+        """Of the last completed reload."""
 
     def ask(self) -> None:
-        """Have a reload, as soon as one can begin."""
+        """Request a reload; it starts as soon as possible."""
         self._is_asked = True
 
     def begin(self) -> WorkerSpec | None:
-        """The worker that reads the settings, if it is to be started now."""
+        """The worker that reads the settings, if a reload starts now."""
         if self._is_under_way or not self._is_asked:
             return None
         self._is_asked, self._is_under_way, self._found = False, True, UNREAD
         return settings_reader(self._settings)
 
     def take(self, report: SettingsReport) -> Workforce | None:
-        """The workers for the new settings; None where the old ones stay in force."""
+        """The workers for the new settings; None if the old settings stay in force."""
         new: Settings | None = report.settings
         if new is None:
             self._found = report.faults
@@ -61,7 +61,7 @@ class Reload:
         return workforce(new, self._started_at)
 
     def end(self) -> tuple[str, ...]:
-        """The one that reads has ended. Why the old settings stay in force, or nothing."""
+        """The reading worker has exited. Returns why the old settings stay in force, or nothing."""
         self._is_under_way = False
         self.ended += 1
         self.faults = self._found

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 OTHER_SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""Reload; reopen the log, which happens by itself; write the state to the log."""
+"""Reload; reopen the log (automatic, nothing to do); write the state to the log."""
 
 
 class SignalQueue:
-    """Signals in the order in which they came; `fileno` is readable when there are some.
+    """Received signals in order; `fileno` is readable while there are any.
 
     Caught and taken by the main thread.
     """
@@ -30,7 +30,7 @@ class SignalQueue:
         return self._wake_fd
 
     def drain(self) -> None:
-        """`fileno` is not readable any more, until the next signal."""
+        """Reset `fileno` until the next signal."""
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_fd, 4096)
 
@@ -39,6 +39,6 @@ class SignalQueue:
             yield self._received.popleft()
 
     def ignore(self) -> None:
-        """For the very end: there, Python's own handlers would let one more signal kill us."""
+        """For interpreter shutdown, when Python's default handlers would let a signal kill us."""
         for number in (*STOP_SIGNALS, *OTHER_SIGNALS):
             signal.signal(number, signal.SIG_IGN)

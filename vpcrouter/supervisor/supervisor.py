@@ -102,15 +102,15 @@ class Supervisor:
         for child in self._pool:
             child.stop(now_s)
 
-    # Lives of the workers
+    # Lifecycle of the workers
 
     @property
     def _workers(self) -> list[Child]:
-        """All but the one that reads the settings."""
+        """All workers except the one that reads the settings."""
         return [child for child in self._pool if child.role != SETTINGS]
 
     def _go_by(self, workforce: Workforce) -> None:
-        """Have the workers of `workforce`, and none that it does not name."""
+        """Start, replace and stop workers until they match `workforce`."""
         self._workforce = workforce
         for child in self._pool:
             child.life.policy = workforce.policy
@@ -130,14 +130,14 @@ class Supervisor:
             self._pool.add(spec, workforce.policy)
 
     def _want(self, child: Child) -> None:
-        """Have it started again, if it has ended and nobody has it stopped."""
+        """Start it again unless it still runs or an operator has stopped it."""
         if not self._stopping and child.name not in self._orders.stopped:
             child.life.want(time.monotonic())
 
     def _on_end(self, child: Child) -> None:
-        """What follows when a process, or an attempt to start one, has ended."""
+        """A process has exited, or could not be started."""
         last = self._pool.relay.latest(child.name, HealthReport)
-        if isinstance(last, HealthReport):  # what it called healthy is unknown now
+        if isinstance(last, HealthReport):  # hosts it reported healthy are unknown now
             self._pool.relay.publish(child.name, child.life.generation, last.of_one_away())
         if child.role == SETTINGS:
             self._pool.remove(child)
@@ -150,19 +150,19 @@ class Supervisor:
             self._on_fatal(child)
 
     def _on_fatal(self, child: Child) -> None:
-        """Without the reconciler, or before the daemon was ready once, it cannot go on."""
+        """Stop the daemon if the reconciler is FATAL, or a worker needed for the first start."""
         is_needed = child.role in NEEDED_TO_START and not self._service.is_ready
         if child.role == RECONCILER or is_needed:
-            log.error("a worker that is needed cannot run; stopping", of=child.name)
+            log.error("required worker is FATAL; shutting down", subject=child.name)
             self._stop(child.life.exit_status if child.life.exit_status > 0 else 1)
             return
-        log.error("worker cannot run; everything else goes on", of=child.name)
+        log.error("worker is FATAL; continuing without it", subject=child.name)
         child.life.retry(time.monotonic())
 
     # Reload
 
     def _begin_reload(self) -> None:
-        """Have the settings read, if that is asked for and nobody is still leaving."""
+        """Start a requested reload once no worker of the last one is still being removed."""
         if self._stopping or any(child.is_leaving for child in self._pool):
             return
         if (reader := self._reload.begin()) is not None:
@@ -170,7 +170,7 @@ class Supervisor:
             self._pool.add(reader, self._workforce.policy)
 
     def _on_settings(self, report: SettingsReport) -> None:
-        if self._stopping:  # nobody must be started any more
+        if self._stopping:  # no worker must be started during shutdown
             return
         if (workforce := self._reload.take(report)) is not None:
             self._go_by(workforce)
@@ -178,9 +178,9 @@ class Supervisor:
     def _end_reload(self) -> None:
         faults = self._reload.end()
         for fault in faults:
-            log.error("reload refused; the old settings stay in force", fault=fault)
+            log.error("reload rejected; keeping the old configuration", fault=fault)
         if not faults:
-            log.info("reloaded")
+            log.info("configuration reloaded")
         self._service.reload_ends()
 
     # Messages
@@ -204,13 +204,13 @@ class Supervisor:
                 self._service.reconciler_decided(message)
 
     def _obey(self, orders: Orders) -> None:
-        """Do what operators have ordered; heard again, it changes nothing."""
+        """Carry out operators' orders; idempotent, as orders are sent repeatedly."""
         before = self._orders
         if self._stopping or orders.number <= before.number:
             return
         self._orders = orders
         if orders.shutdown:
-            log.info("shutdown ordered")
+            log.info("shutdown requested on the control socket")
             self._stop(0)
             return
         if orders.reloads != before.reloads:
@@ -235,23 +235,23 @@ class Supervisor:
 
 
 def _standing(reconciler: Child, report: Message | None) -> str:
-    """How the daemon is, in a line."""
+    """The daemon's status in one line."""
     if not reconciler.life.is_alive:
-        return f"nobody routes: reconciler is {state_name(reconciler.life.state)}"
+        return f"routing stopped: reconciler is {state_name(reconciler.life.state)}"
     if isinstance(report, RoutingReport):
         return report.trouble or report.sentence
     return "starting"
 
 
 def _follow(child: Child, orders: Orders, before: Orders) -> None:
-    """Do with one worker what `orders` say and those `before` did not."""
+    """Carry out for one worker what `orders` has and `before` did not."""
     name, now_s = child.name, time.monotonic()
     if name in orders.stopped and child.life.state in RUNNING_STATES:
-        log.info("worker is stopped by hand", of=name)
+        log.info("worker stop requested by operator", subject=name)
         child.stop(now_s)
     elif orders.starts.get(name) != before.starts.get(name):
-        log.info("worker is started by hand", of=name)
+        log.info("worker start requested by operator", subject=name)
         child.life.want(now_s)
     if (sent := orders.signals.get(name)) and sent != before.signals.get(name):
-        log.info("worker is signalled by hand", of=name, signal=sent[1])
+        log.info("worker signal requested by operator", subject=name, signal=sent[1])
         child.send_signal(sent[1])

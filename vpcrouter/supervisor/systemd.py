@@ -1,4 +1,4 @@
-"""Telling systemd how the daemon stands (sd_notify(3)); without systemd, nothing happens."""
+"""Status notifications for systemd (sd_notify(3)); without systemd, a no-op."""
 
 import os
 import socket
@@ -10,17 +10,17 @@ from vpcrouter.model.messages import RoutingReport
 from vpcrouter.supervisor.lifecycle import LifePolicy
 
 PATIENCE_S = 45.0
-"""How long a start may go on without a sign of life, where the unit has no watchdog."""
+"""How long a start may take without a heartbeat when the unit has no watchdog."""
 MAX_STATUS_BYTES = 1024
-"""systemd drops a datagram of more than a page."""
+"""systemd drops datagrams longer than a page."""
 
 log = logs.get(__name__)
 
 
 def notify(*assignments: str) -> bool:
-    """Send `READY=1`, `STATUS=…` and the like, each on one line; never waits, never fails.
+    """Send `READY=1`, `STATUS=…` and the like, each on one line; never blocks, never raises.
 
-    False when systemd did not take it.
+    False if it could not be sent.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
@@ -37,28 +37,28 @@ def notify(*assignments: str) -> bool:
 
 
 def status(text: str) -> str:
-    """The assignment of what `systemctl status` shows."""
+    """The assignment for the status line of `systemctl status`."""
     start = text.encode(errors="replace")[:MAX_STATUS_BYTES]
     return "STATUS=" + start.decode(errors="ignore")
 
 
 def ready() -> None:
-    """The first cycle, or a reload, is done."""
+    """The first cycle, or a reload, is complete."""
     notify("READY=1", f"MAINPID={os.getpid()}")
 
 
 def reloading() -> None:
-    """A reload has begun; `ready` ends it."""
+    """A reload has started; `ready` ends it."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
 
 def stopping() -> None:
-    """The daemon ends, of itself or as told."""
+    """The daemon is shutting down."""
     notify("STOPPING=1", status("stopping"))
 
 
 def watchdog_s(environ: Mapping[str, str], pid: int) -> float | None:
-    """How long systemd waits for a ping of this process; None without a watchdog for it."""
+    """systemd's watchdog timeout for this process; None without a watchdog."""
     usec = environ.get("WATCHDOG_USEC", "")
     if not usec.isdecimal() or int(usec) == 0:
         return None
@@ -68,23 +68,23 @@ def watchdog_s(environ: Mapping[str, str], pid: int) -> float | None:
 
 
 def watchdog_faults(policy: LifePolicy) -> tuple[str, ...]:
-    """Why systemd would kill the daemon while a hung worker is still being replaced."""
+    """Why systemd would kill the daemon before it has replaced a hung worker."""
     limit_s = watchdog_s(os.environ, os.getpid())
     if limit_s is None or limit_s > policy.longest_silence_s:
         return ()
     return (
-        f"silence_limit: at {policy.silence_limit_s:g} s a hung worker is replaced after at most "
-        f"{policy.longest_silence_s:g} s, which systemd's watchdog of {limit_s:g} s must exceed; "
+        f"silence_limit: at {policy.silence_limit_s:g} s replacing a hung worker takes up to "
+        f"{policy.longest_silence_s:g} s, but systemd's watchdog expires after {limit_s:g} s; "
         "raise WatchdogSec in the unit or lower silence_limit",
     )
 
 
 class Watchdog:
-    """Pings systemd's watchdog as long as the reconciler's loop turns.
+    """Pings systemd's watchdog as long as the reconciler's loop runs.
 
-    Owned by the supervisor's loop, which calls `tend` at each of its own turns: a ping says
-    that both turn. A ping needs a sign of life since the ping before, so that from one to the
-    next it takes at most the longest silence that the supervisor allows.
+    Owned by the supervisor's loop, which calls `tend` on each iteration: a ping means that both
+    loops run. Each ping needs a heartbeat since the last one, so the gap between two pings is
+    at most the longest silence that the supervisor allows.
     """
 
     def __init__(self, environ: Mapping[str, str], pid: int) -> None:
@@ -95,14 +95,14 @@ class Watchdog:
         self._has_turned = True
 
     def turned(self) -> None:
-        """The reconciler has given a sign of life."""
+        """The reconciler has sent a heartbeat."""
         self._has_turned = True
 
     def tend(self, now_s: float, *, is_ready: bool, is_excused: bool) -> None:
-        """Ping if it is time and the reconciler has turned, or is `is_excused` from it.
+        """Ping if one is due and the reconciler has sent a heartbeat, or `is_excused` from it.
 
-        Until the daemon is ready the watchdog does not watch; the start's time-out, put off
-        with each ping, stands for it.
+        systemd's watchdog is active only once the daemon is ready; until then each ping extends
+        the start timeout instead.
         """
         if self._pinged_s is not None and now_s - self._pinged_s < self._limit_s / 2:
             return
@@ -117,7 +117,7 @@ class Watchdog:
 
 
 class Service:
-    """The daemon as systemd sees it: starting or ready, alive, and with a line that says how it is.
+    """The daemon as systemd sees it: starting or ready, alive, and its status line.
 
     Owned by the supervisor's loop.
     """
@@ -128,23 +128,23 @@ class Service:
         self._status = ""
 
     def show(self, text: str) -> None:
-        """Have `systemctl status` say so, until it is told something else."""
+        """Set the status line of `systemctl status`."""
         if text != self._status and notify(status(text)):
             self._status = text
 
     def reconciler_turned(self) -> None:
-        """The reconciler has given a sign of life."""
+        """The reconciler has sent a heartbeat."""
         self._watchdog.turned()
 
     def reconciler_decided(self, report: RoutingReport) -> None:
-        """The daemon is ready once the first cycle is done."""
+        """The daemon is ready once the first cycle is complete."""
         if report.cycles and not self.is_ready:
             self.is_ready = True
             ready()
             log.info("ready", decided=report.sentence)
 
     def tend(self, *, is_excused: bool) -> None:
-        """At each turn of the loop; `is_excused` as for the watchdog."""
+        """Called on each iteration of the loop; `is_excused` as for the watchdog."""
         self._watchdog.tend(time.monotonic(), is_ready=self.is_ready, is_excused=is_excused)
 
     def reload_begins(self) -> None:

@@ -1,4 +1,4 @@
-"""The first code of every worker process: signals, parent watch, logging, then the worker's own."""
+"""Entry point of every worker process: signals, parent watch, logging, then the worker itself."""
 
 import contextlib
 import ctypes
@@ -27,9 +27,9 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """One worker: its name, role and class, and of the settings those that it is given.
+    """One worker: its name, role and class, and the settings that it gets.
 
-    It is begun anew when this has changed, and only then.
+    On a reload the worker is restarted if, and only if, this has changed.
     """
 
     name: str
@@ -41,7 +41,7 @@ class WorkerSpec:
 
 @dataclass(frozen=True)
 class Start:
-    """What a new generation of a worker is given."""
+    """The arguments of a new generation of a worker."""
 
     spec: WorkerSpec
     generation: int
@@ -52,7 +52,7 @@ class Start:
 
 
 def main(start: Start) -> None:
-    """Run a worker to its end; the process' exit status says how it ended."""
+    """Run a worker until it ends, and exit with its status."""
     _die_with_parent(start.parent_pid)
     faulthandler.enable()
     wake_fd = _wake_on_stop()
@@ -60,11 +60,11 @@ def main(start: Start) -> None:
     limit = process.memory_limit * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     kind = _load(spec.ref)
-    # Before anything starts a thread, which would keep what it was started with.
+    # Before any thread is started: a thread keeps the capabilities it was started with.
     kept = _give_up_rights(None if isinstance(kind, PluginError) else kind)
     logs.set_up(process.logfile, process.verbose, spec.name, process.state_dir, spec.ref.package)
     if kept:
-        log.warning("rights that are not needed cannot be given up", reason=kept)
+        log.warning("could not drop unneeded capabilities", reason=kept)
     mailbox = WorkerMailbox(
         spec.name,
         start.generation,
@@ -77,7 +77,7 @@ def main(start: Start) -> None:
     with contextlib.suppress(Exception):
         mailbox.farewell()
     logs.finish()
-    # Threads still in a call that does not return must not keep the process.
+    # Threads that are stuck in a call must not keep the process alive.
     os._exit(status)
 
 
@@ -89,7 +89,7 @@ def _load(ref: PluginRef) -> type[Worker] | PluginError:
 
 
 def _give_up_rights(kind: type[Worker] | None) -> str:
-    """Keep what the worker needs and no more; why that was not possible, or ""."""
+    """Drop all capabilities that the worker does not need; the reason if that failed, or ""."""
     capabilities = kind.capabilities if kind else frozenset[str]()
     runs_commands = kind is not None and kind.runs_commands
     if priority.RIGHT not in capabilities:
@@ -98,7 +98,7 @@ def _give_up_rights(kind: type[Worker] | None) -> str:
         if not runs_commands:
             privileges.gain_no_more()
             privileges.hide_memory()
-        if not runs_commands or os.geteuid() != 0:  # root's commands would get all of it back
+        if not runs_commands or os.geteuid() != 0:  # root's commands would regain all of them
             privileges.give_up(capabilities)
     except (OSError, KeyError) as error:
         return str(error)
@@ -123,24 +123,24 @@ def _work(kind: type[Worker] | PluginError, values: Values, mailbox: WorkerMailb
             log.error(fault)
         return error.exit_status
     except MemoryError:
-        log.error("worker asked for more memory than memory_limit allows")
+        log.error("worker exceeded memory_limit")
         return 1
     except Exception:
-        log.exception("worker failed")
+        log.exception("unhandled exception in worker")
         return 1
-    log.error("worker returned")
+    log.error("worker returned unexpectedly")
     return 1
 
 
 def _die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when its supervisor dies, whatever it is doing then."""
+    """Have the kernel kill this process when its supervisor dies."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:
         os._exit(1)
 
 
 def _wake_on_stop() -> int:
-    """A descriptor that becomes readable at SIGTERM; the terminal's signals are the parent's."""
+    """A descriptor that becomes readable on SIGTERM; other signals are left to the parent."""
     readable, writable = os.pipe()
     os.set_blocking(writable, False)
 

@@ -1,4 +1,4 @@
-"""Which workers a daemon has for its settings, and which of them new settings concern."""
+"""The workers that follow from the settings, and those that a reload affects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ from vpcrouter.supervisor.lifecycle import LifePolicy
 from vpcrouter.supervisor.worker import WorkerSpec
 
 FIXED = ("address", "port", "control_socket")
-"""What was bound before anything was started stays as it is."""
+"""Sockets are bound before any worker starts, and cannot change while the daemon runs."""
 OF_WATCHERS = ("vpc", "region", "state_dir")
 OF_MONITORS = (*OF_WATCHERS, "hold_s", "isolation_share")
-"""The general settings that plugins are given beside their own options."""
+"""The general settings that plugins get in addition to their own options."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workforce:
-    """All workers by name, in the order in which they are started, and how they are watched."""
+    """All workers by name, in start order, and how they are supervised."""
 
     specs: Mapping[str, WorkerSpec]
     policy: LifePolicy
@@ -51,13 +51,13 @@ def workforce(settings: Settings, started_at: float) -> Workforce:
 
 
 def settings_reader(settings: Settings) -> WorkerSpec:
-    """The worker that reads the settings anew, and ends."""
+    """The worker that rereads the settings and exits."""
     ref = Registry.of(WORKERS).find(SETTINGS)
     return _ours(ref, CommandLine(*settings.values["command_line"]), settings)
 
 
 def api_settings(values: Mapping[str, Any], started_at: float) -> ApiSettings:
-    """The API's settings; of secrets, it is told that they are there."""
+    """The API's settings; secrets are masked."""
     secret = values["secret"]
     return ApiSettings.of(
         {
@@ -70,7 +70,7 @@ def api_settings(values: Mapping[str, Any], started_at: float) -> ApiSettings:
 
 
 def _ours(ref: PluginRef, group: SettingsGroup, settings: Settings) -> WorkerSpec:
-    """A worker of which there is one; its role is its name."""
+    """A built-in worker; its role is its name."""
     return WorkerSpec(ref.name, ref.name, ref, ProcessSettings.of(settings.values), group)
 
 
@@ -88,7 +88,7 @@ def policy_of(settings: Settings) -> LifePolicy:
 
 @dataclass(frozen=True, slots=True)
 class WorkforceDiff:
-    """Who leaves, who begins anew, who joins; whom the change does not concern is in none."""
+    """The workers to remove, restart and add; unaffected ones are in none of these."""
 
     leave: frozenset[str]
     renew: tuple[WorkerSpec, ...]
@@ -96,7 +96,7 @@ class WorkforceDiff:
 
 
 def diff(before: Mapping[str, WorkerSpec], after: Mapping[str, WorkerSpec]) -> WorkforceDiff:
-    """From the workers there are to those there are to be, each by name."""
+    """What leads from the workers `before` to those `after`, each by name."""
     kept = before.keys() & after.keys()
     return WorkforceDiff(
         frozenset(before.keys() - after.keys()),
@@ -106,7 +106,7 @@ def diff(before: Mapping[str, WorkerSpec], after: Mapping[str, WorkerSpec]) -> W
 
 
 def obstacles(old: Settings, new: Settings) -> tuple[str, ...]:
-    """Why `new` cannot take the place of `old` in a running daemon."""
+    """Why `new` cannot replace `old` in a running daemon."""
     return tuple(
         f"{name}: cannot change from {old.values[name]} to {new.values[name]} while running; "
         "restart the daemon"

@@ -53,7 +53,7 @@ def test_what_was_bound_counts_whatever_the_name_was(token_file: Path) -> None:
     refuse_open("127.0.0.1", access("localhost"))
     refuse_open("::1", access("localhost"))
     refuse_open("10.0.0.1", access("router", token_file))
-    with pytest.raises(ConfigError, match=r"10\.0\.0\.1 can be reached from other machines"):
+    with pytest.raises(ConfigError, match=r"10\.0\.0\.1 is reachable from other machines"):
         refuse_open("10.0.0.1", access("localhost"))
 
 

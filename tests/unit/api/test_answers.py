@@ -30,7 +30,7 @@ def test_all_is_well() -> None:
 
 def test_a_monitor_whose_answers_never_came_is_named() -> None:
     body, status = health(state(tcp=HealthReport("tcp", doubt=DOUBT)))
-    assert (status, body["reasons"]) == (503, [f"tcp is not to be believed: {DOUBT}"])
+    assert (status, body["reasons"]) == (503, [f"monitor is unreliable: tcp: {DOUBT}"])
 
 
 def test_a_monitor_that_is_not_in_use_any_more_is_not_named() -> None:

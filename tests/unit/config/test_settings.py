@@ -232,7 +232,7 @@ def test_all_faults_at_once_each_with_file_section_and_option(ini: Path, enough:
         pytest.param(
             b"[tcp]\n[vpcrouter]\n[tcp]\n", ["[line 3]", "section 'tcp'"], id="section twice"
         ),
-        pytest.param(b"[vpcrouter]\nvpc = \xff\n", ["is not UTF-8 text"], id="not UTF-8"),
+        pytest.param(b"[vpcrouter]\nvpc = \xff\n", ["not UTF-8 text"], id="not UTF-8"),
         pytest.param(b"\x00\x01", ["no section headers"], id="binary"),
     ],
 )
@@ -274,8 +274,8 @@ def test_a_command_line_that_cannot_be_read_hides_no_faults_of_the_file_and_inve
         (["-m", "tcp"], "mode tcp: unknown 'tcp'; there is: "),
         (["-H", "configfile"], "health configfile: unknown 'configfile'; there is: "),
         (["-H", "nowhere.at_all"], "health nowhere.at_all: nowhere.at_all:At_all does not load"),
-        (["-m", PIGEONS], f"mode {PIGEONS}: {PIGEONS}:Pigeons is no watcher"),
-        (["-H", "workers.api"], "health workers.api: workers.api:Api is no monitor"),
+        (["-m", PIGEONS], f"mode {PIGEONS}: {PIGEONS}:Pigeons is not a watcher"),
+        (["-H", "workers.api"], "health workers.api: workers.api:Api is not a monitor"),
         (
             ["-H", "vpcrouter.routing.plan"],
             "health vpcrouter.routing.plan: vpcrouter.routing.plan:Plan is no worker class",
@@ -365,7 +365,7 @@ def test_names_and_flags_already_taken_are_its_fault(
     monkeypatch.setattr(pigeons, "Pigeons", pigeons.Greedy)
     taken = ("port", "greedy_file", "greedy_port", "check", "greedy_help", "monitors")
     assert faults_of(*enough, "-H", PIGEONS) == [
-        f"plugin greedy: option {name} is taken" for name in taken
+        f"plugin greedy: option {name} is already in use" for name in taken
     ]
 
 
@@ -427,7 +427,7 @@ def run(*arguments: str) -> int:
 
 def test_check_of_good_settings(enough: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*enough, "--check") == 0
-    assert capsys.readouterr() == ("the settings are good\n", "")
+    assert capsys.readouterr() == ("configuration OK\n", "")
 
 
 def test_check_of_bad_settings_lists_all_faults(

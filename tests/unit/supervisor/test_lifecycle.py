@@ -355,7 +355,7 @@ def test_fatal_stays_fatal_when_stopped() -> None:
     ("make", "status", "spawn_error"),
     [
         (starting, 1, "Exited too quickly (process log may have details)"),
-        (running, -9, "Ended by signal 9 (process log may have details)"),
+        (running, -9, "Exited with signal 9 (process log may have details)"),
         (stopping, -15, ""),
     ],
 )
