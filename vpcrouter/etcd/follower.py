@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from vpcrouter.backoff import backoff_s
 from vpcrouter.errors import EtcdError, SpecError
-from vpcrouter.etcd.client import EtcdAccess, EtcdKeys, EtcdMember
+from vpcrouter.etcd.access import EtcdAccess
+from vpcrouter.etcd.client import EtcdKeys, EtcdMember
 from vpcrouter.ipc.mailbox import Mailbox
 from vpcrouter.logs import setup as logs
 from vpcrouter.options.kinds import Kind
