@@ -41,7 +41,7 @@ TYPES_ONLY = {"vpcrouter/supervisor/lifecycle.py": {"random"}}
 ONLY_IN = {
     "boto3": {"vpcrouter/aws/session.py"},
     "botocore": {"vpcrouter/aws/session.py", "vpcrouter/aws/parsing.py"},
-    "kubernetes": {"vpcrouter/kubernetes/node_watch.py"},
+    "kubernetes": {"vpcrouter/kubernetes/client.py"},
     "multiprocessing": {
         "vpcrouter/ipc/channel.py",
         "vpcrouter/supervisor/child.py",
