@@ -13,9 +13,10 @@ from vpcrouter.aws.ec2 import THROTTLE_CODES
 from vpcrouter.errors import Ec2Error
 from vpcrouter.logs.setup import Later
 from vpcrouter.reconcile.facts import Observation, Outcome, Progress
+from vpcrouter.routing.change import Action, Change
 from vpcrouter.routing.pace import Pace
 from vpcrouter.routing.partial_read import STALE_VIEW_CODES
-from vpcrouter.routing.plan import Action, Change, count_of
+from vpcrouter.routing.plan import count_of
 from vpcrouter.routing.retry import Retries
 
 WORTH_SAYING_S = 1.0

@@ -14,13 +14,13 @@ from vpcrouter.logs import setup as logs
 from vpcrouter.logs.log_once import Trouble
 from vpcrouter.model.view import View
 from vpcrouter.reconcile.facts import Observation, Outcome
+from vpcrouter.routing.change import Change
 from vpcrouter.routing.partial_read import (
     PartialRead,
     ReadRequest,
     ReadRequests,
     renewed,
 )
-from vpcrouter.routing.plan import Change
 from vpcrouter.routing.verify import Expectations, changed
 
 READ_ALL, READ_PART = "read all", "read part"

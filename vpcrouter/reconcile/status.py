@@ -12,7 +12,7 @@ from vpcrouter.model.spec import RouteSpec
 from vpcrouter.model.view import View
 from vpcrouter.reconcile import describe
 from vpcrouter.reconcile.facts import Decision, Observation, Outcome, Progress
-from vpcrouter.routing.plan import Change
+from vpcrouter.routing.change import Change
 
 DESCRIBE = "describe"
 FIRST_JUDGEMENT_S = 10.0

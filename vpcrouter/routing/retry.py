@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from vpcrouter.backoff import backoff_s
 from vpcrouter.model.view import RouteKey
-from vpcrouter.routing.plan import Change
+from vpcrouter.routing.change import Change
 
 
 @dataclass(frozen=True, slots=True)

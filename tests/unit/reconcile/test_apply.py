@@ -10,8 +10,8 @@ from tests.unit.reconcile.playing import MISSING, ROOM, TO_B, Lines, PlayedCalls
 from vpcrouter.backoff import FIRST_PAUSE_S
 from vpcrouter.reconcile.apply import SENDING_FIRST_S, SENDING_S, Applier
 from vpcrouter.reconcile.facts import Observation, Outcome
+from vpcrouter.routing.change import Action, Change
 from vpcrouter.routing.pace import Pace
-from vpcrouter.routing.plan import Action, Change
 from vpcrouter.routing.verify import Expectation
 
 NOW_S = 1_000.0
