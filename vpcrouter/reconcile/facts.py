@@ -61,7 +61,7 @@ class Decision(NamedTuple):
         return "; ".join(filter(None, said))
 
 
-class Outcome(NamedTuple):
+class ChangeOutcome(NamedTuple):
     """From applying: what became of a change."""
 
     change: Change
