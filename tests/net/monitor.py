@@ -61,7 +61,6 @@ class MonitorProcess:
         assert not list(plugin.check_arguments(values))
         values["hold_s"] = hold_rounds * plugin.interval_s(values)
         self.reports: list[tuple[float, HealthReport]] = []
-        self._sequence = 0
         inbox, outbox = Channel(), Channel()
         spec = WorkerSpec(name, MONITOR, ref, ProcessSettings.of(values), values)
         start = Start(spec, 1, inbox, outbox, None, os.getpid())
@@ -97,8 +96,7 @@ class MonitorProcess:
             os.kill(self.process.pid, number)
 
     def tell(self, message: Message, worker: str = "reconciler") -> None:
-        self._sequence += 1
-        self._to.put(Envelope(worker, 1, self._sequence, time.monotonic(), message))
+        self._to.put(Envelope(worker, 1, time.monotonic(), message))
 
     def use(self, *hosts: str) -> None:
         self.tell(HostList(hosts))
