@@ -8,12 +8,13 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing.context import SpawnProcess
 from multiprocessing.process import BaseProcess
 from typing import Any, Self
 
 from pyroute2 import netns
 
-from vpcrouter.ipc.channel import Channel, spawn_context
+from vpcrouter.ipc.channel import Channel
 from vpcrouter.model.messages import MONITOR, Envelope, HealthReport, HostList, Message
 from vpcrouter.options.general import general_options
 from vpcrouter.options.groups import ProcessSettings
@@ -64,7 +65,7 @@ class MonitorProcess:
         inbox, outbox = Channel(), Channel()
         spec = WorkerSpec(name, MONITOR, ref, ProcessSettings.of(values), values)
         start = Start(spec, 1, inbox, outbox, None, os.getpid())
-        self.process: BaseProcess = spawn_context().Process(
+        self.process: BaseProcess = SpawnProcess(
             target=enter, args=(namespace, uid, descriptors, start)
         )
         self.process.start()

@@ -12,7 +12,7 @@ from multiprocessing.context import SpawnProcess
 import pytest
 
 from tests.process.producing import message, produce
-from vpcrouter.ipc.channel import STEP_BYTES, Channel, Consumer, spawn_context
+from vpcrouter.ipc.channel import STEP_BYTES, Channel, Consumer
 
 PRODUCERS = 6
 LONGEST_STEP_S = 1.0
@@ -31,7 +31,7 @@ class Victim:
         self._is_stopped = False
         self._messages_before = rng.randrange(2, 30)
         self.channel = channel = Channel()  # kept: nothing but `consumer` closes its other end
-        self.process: SpawnProcess = spawn_context().Process(target=produce, args=(channel, size))
+        self.process = SpawnProcess(target=produce, args=(channel, size))
         self.process.start()
         self.consumer: Consumer = channel.consumer()
 
