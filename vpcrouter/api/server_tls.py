@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vpcrouter.files.stamps import FileStamps
 from vpcrouter.logs import setup as logs
 
 MAX_RECORD_BYTES = 2**14
 """Who reads so much at once leaves nothing decrypted behind, that no poll would tell of."""
 MISMATCH = "KEY_VALUES_MISMATCH"
-
-Stamp = tuple[int, int, int] | None
 
 log = logs.get(__name__)
 
@@ -70,31 +69,20 @@ class ServerTls:
     def __init__(self, cert: str, key: str) -> None:
         """Raises ValueError with a sentence."""
         self._files = cert, key
-        self._stamps = self._look()
+        self._stamps = FileStamps(self._files)
+        self._stamps.have_changed()
         self.context = load_context(cert, key)
 
     def renew(self) -> None:
         """Load the files if they have changed; the old ones stay when the new are no good."""
-        if (stamps := self._look()) == self._stamps:
+        if not self._stamps.have_changed():
             return
-        self._stamps = stamps
         try:
             self.context = load_context(*self._files)
         except ValueError as error:
             log.error("the API's TLS files have changed and are no good", why=str(error))
         else:
             log.info("the API's TLS files have changed; the new ones count")
-
-    def _look(self) -> tuple[Stamp, ...]:
-        return tuple(_stamp(path) for path in self._files)
-
-
-def _stamp(path: str) -> Stamp:
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 class TlsSocket:
