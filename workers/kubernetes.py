@@ -6,13 +6,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from vpcrouter.ipc.mailbox import Mailbox
-from vpcrouter.kubernetes.node_watch import (
-    NOT_INSTALLED,
-    Access,
-    NodeWatch,
-    is_in_cluster,
-    is_installed,
-)
+from vpcrouter.kubernetes.client import NOT_INSTALLED, is_in_cluster, is_installed
+from vpcrouter.kubernetes.node_watch import Access, NodeWatch
 from vpcrouter.kubernetes.nodes import judge_nodes
 from vpcrouter.model.host_state import CheckResult
 from vpcrouter.monitoring.check_rounds import CheckRounds

@@ -18,8 +18,8 @@ from vpcrouter.logs import setup as logs
 from vpcrouter.model.messages import DampingReport, HealthReport, HostList, SpecReport
 from vpcrouter.plugins.contract import Worker
 from vpcrouter.reconcile import apply, decide, inbox, observe, plan_log, status
+from vpcrouter.routing.change import Change
 from vpcrouter.routing.pace import Pace
-from vpcrouter.routing.plan import Change
 
 SWITCH_S = 0.0005
 STACK_BYTES = 1024 * 1024

@@ -117,7 +117,7 @@ def measure(effort: Effort) -> dict[str, Any]:
 def of_hosts(count: int) -> dict[str, Any]:
     world = World(CIDRS, TABLES, count)
     probe_us, report = _probing(world.addresses)
-    envelope = Envelope(MONITOR, 1, 1, 0.0, report)
+    envelope = Envelope(MONITOR, 1, 0.0, report)
     frame = pickle.dumps(envelope)
     # Pickled by the monitor, read by the supervisor, which passes it on as it is.
     hop_ms = _ms(lambda: pickle.dumps(envelope)) + 2 * _ms(lambda: pickle.loads(frame))  # noqa: S301

@@ -8,12 +8,13 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable
+from multiprocessing.context import SpawnProcess
 from multiprocessing.process import BaseProcess
 from typing import Any, Self
 
 from pyroute2 import netns
 
-from vpcrouter.ipc.channel import Channel, spawn_context
+from vpcrouter.ipc.channel import Channel
 from vpcrouter.model.messages import MONITOR, Envelope, HealthReport, HostList, Message
 from vpcrouter.options.general import general_options
 from vpcrouter.options.groups import ProcessSettings
@@ -61,11 +62,10 @@ class MonitorProcess:
         assert not list(plugin.check_arguments(values))
         values["hold_s"] = hold_rounds * plugin.interval_s(values)
         self.reports: list[tuple[float, HealthReport]] = []
-        self._sequence = 0
         inbox, outbox = Channel(), Channel()
         spec = WorkerSpec(name, MONITOR, ref, ProcessSettings.of(values), values)
         start = Start(spec, 1, inbox, outbox, None, os.getpid())
-        self.process: BaseProcess = spawn_context().Process(
+        self.process: BaseProcess = SpawnProcess(
             target=enter, args=(namespace, uid, descriptors, start)
         )
         self.process.start()
@@ -97,8 +97,7 @@ class MonitorProcess:
             os.kill(self.process.pid, number)
 
     def tell(self, message: Message, worker: str = "reconciler") -> None:
-        self._sequence += 1
-        self._to.put(Envelope(worker, 1, self._sequence, time.monotonic(), message))
+        self._to.put(Envelope(worker, 1, time.monotonic(), message))
 
     def use(self, *hosts: str) -> None:
         self.tell(HostList(hosts))

@@ -9,16 +9,16 @@ from vpcrouter.model.messages import Envelope, HostList
 WORKER = "producer"
 
 
-def message(sequence: int, size: int) -> Envelope:
+def message(number: int, size: int) -> Envelope:
     """One whose every byte can be checked."""
-    text = chr(ord("a") + sequence % 26) * size
-    return Envelope(WORKER, 1, sequence, 0.0, HostList((str(sequence), text)))
+    text = chr(ord("a") + number % 26) * size
+    return Envelope(WORKER, 1, float(number), HostList((str(number), text)))
 
 
 def produce(channel: Channel, size: int) -> None:
     producer = channel.producer()
-    for sequence in itertools.count():
-        producer.put(message(sequence, size))
+    for number in itertools.count():
+        producer.put(message(number, size))
         while producer.has_unsent:
             select.select([], [producer], [], 1.0)
             producer.flush()

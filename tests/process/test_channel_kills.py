@@ -12,7 +12,7 @@ from multiprocessing.context import SpawnProcess
 import pytest
 
 from tests.process.producing import message, produce
-from vpcrouter.ipc.channel import STEP_BYTES, Channel, Consumer, spawn_context
+from vpcrouter.ipc.channel import STEP_BYTES, Channel, Consumer
 
 PRODUCERS = 6
 LONGEST_STEP_S = 1.0
@@ -25,13 +25,13 @@ class Victim:
 
     def __init__(self, size: int, stop_first: bool, rng: random.Random) -> None:
         self.size = size
-        self.sequence = -1
+        self.number = -1
         self.torn_bytes = 0
         self._stop_first = stop_first
         self._is_stopped = False
         self._messages_before = rng.randrange(2, 30)
         self.channel = channel = Channel()  # kept: nothing but `consumer` closes its other end
-        self.process: SpawnProcess = spawn_context().Process(target=produce, args=(channel, size))
+        self.process = SpawnProcess(target=produce, args=(channel, size))
         self.process.start()
         self.consumer: Consumer = channel.consumer()
 
@@ -40,9 +40,10 @@ class Victim:
         self.torn_bytes = len(self.consumer._buffer)
         envelopes = self.consumer.get_all()
         for envelope in envelopes:
-            assert envelope.sequence > self.sequence
-            assert envelope == message(envelope.sequence, self.size)
-            self.sequence = envelope.sequence
+            number = int(envelope.sent_s)
+            assert number > self.number
+            assert envelope == message(number, self.size)
+            self.number = number
         self._messages_before -= len(envelopes)
         if self._messages_before <= 0 and not self.consumer.ended:
             self._hit(is_idle=not envelopes)
@@ -90,6 +91,6 @@ def test_killed_amid_messages(size: int, stop_first: bool) -> None:
                 if victim.consumer.ended:
                     selector.unregister(victim.consumer)
         assert longest_step_s < LONGEST_STEP_S
-        assert all(victim.sequence >= 0 for victim in everybody)
+        assert all(victim.number >= 0 for victim in everybody)
         if size > STEP_BYTES:
             assert any(victim.torn_bytes for victim in everybody), "none was hit amid a message"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from vpcrouter.api.server_tls import check_tls_files
 from vpcrouter.errors import ConfigError
+from vpcrouter.files.stamps import FileStamps
 from vpcrouter.options.groups import AccessSettings
 
 MIN_TOKEN_CHARACTERS = 16
@@ -116,7 +117,7 @@ class Gate:
         self.is_local = is_loopback(bound)
         self._serves_any_address = ipaddress.ip_address(bound).is_unspecified
         self._names = LOOPBACK_NAMES | {address, bound} | set(settings.api_hosts)
-        self._stamp: object = None
+        self._stamps = FileStamps(filter(None, [self._path]))
         try:
             self.renew()
         except ValueError as error:
@@ -127,9 +128,8 @@ class Gate:
 
         Raises ValueError with a sentence, once for each change; the old token then stays valid.
         """
-        if self._path is None or (stamp := _stamp(self._path)) == self._stamp:
+        if self._path is None or not self._stamps.have_changed():
             return False
-        self._stamp = stamp
         self._token = read_token(self._path)
         return True
 
@@ -185,11 +185,3 @@ def _host_of(authority: str) -> str | None:
 def _is_same(origin: str, host: str) -> bool:
     scheme, _, authority = origin.lower().partition("://")
     return scheme in {"http", "https"} and authority == host.lower()
-
-
-def _stamp(path: str) -> tuple[int, int, int, int] | None:
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode

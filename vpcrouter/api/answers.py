@@ -74,11 +74,11 @@ class ApiState:
         return {host: _iso(flaps[host].until_s + offset_s) for host in sorted(damped)}
 
 
-Answer = tuple[Any, int]
+PageAnswer = tuple[Any, int]
 """Plain values and an HTTP status."""
 
 
-def root(state: ApiState) -> Answer:
+def root(state: ApiState) -> PageAnswer:
     return {
         "version": __version__,
         "start_time": _iso(state.settings.started_at),
@@ -99,7 +99,7 @@ def root(state: ApiState) -> Answer:
     }, 200
 
 
-def ips(state: ApiState) -> Answer:
+def ips(state: ApiState) -> PageAnswer:
     health = state.merged_health()
     return {
         "failed_ips": sorted(health.failed),
@@ -110,7 +110,7 @@ def ips(state: ApiState) -> Answer:
     }, 200
 
 
-def plugins(state: ApiState) -> Answer:
+def plugins(state: ApiState) -> PageAnswer:
     def of(role: str) -> list[Mapping[str, Any]]:
         return [worker.info for worker in state.workers.workers if worker.role == role]
 
@@ -118,7 +118,7 @@ def plugins(state: ApiState) -> Answer:
     return {"mode": mode, "health": of(MONITOR)}, 200
 
 
-def route_info(state: ApiState) -> Answer:
+def route_info(state: ApiState) -> PageAnswer:
     routing, spec = state.routing, state.spec_in_force
     return {
         "route_spec": spec.routes if spec else None,
@@ -131,18 +131,18 @@ def route_info(state: ApiState) -> Answer:
     }, 200
 
 
-def route_spec(state: ApiState) -> Answer:
+def route_spec(state: ApiState) -> PageAnswer:
     spec = state.spec_in_force
     if spec is None:
         return {"error": "no route spec received yet", "refused": list(state.spec.refused)}, 404
     return spec.routes, 200
 
 
-def vpc(state: ApiState) -> Answer:
+def vpc(state: ApiState) -> PageAnswer:
     return state.seen.get("vpc", {}), 200
 
 
-def health(state: ApiState) -> Answer:
+def health(state: ApiState) -> PageAnswer:
     reasons = [
         f"{worker.name} is {worker.state}"
         for worker in state.workers.workers
@@ -168,11 +168,11 @@ def health(state: ApiState) -> Answer:
     }, 503 if reasons else 200
 
 
-def not_found(_state: ApiState) -> Answer:
+def not_found(_state: ApiState) -> PageAnswer:
     return {"error": f"not found: {request.path}", "_links": list(PAGES)}, 404
 
 
-PAGES: Mapping[str, tuple[str, Callable[[ApiState], Answer]]] = {
+PAGES: Mapping[str, tuple[str, Callable[[ApiState], PageAnswer]]] = {
     "/": ("version, parameters and links", root),
     "/ips": ("hosts and their health", ips),
     "/plugins": ("watcher and monitors", plugins),

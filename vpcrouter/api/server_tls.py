@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vpcrouter.files.stamps import FileStamps
 from vpcrouter.logs import setup as logs
 
 MAX_RECORD_BYTES = 2**14
 """Reading this much at once leaves no decrypted data buffered, which poll would not report."""
 MISMATCH = "KEY_VALUES_MISMATCH"
-
-Stamp = tuple[int, int, int] | None
 
 log = logs.get(__name__)
 
@@ -71,31 +70,20 @@ class ServerTls:
     def __init__(self, cert: str, key: str) -> None:
         """Raises ValueError with a sentence."""
         self._files = cert, key
-        self._stamps = self._look()
+        self._stamps = FileStamps(self._files)
+        self._stamps.have_changed()
         self.context = load_context(cert, key)
 
     def renew(self) -> None:
         """Reload the files if they have changed; keep the old ones if the new are invalid."""
-        if (stamps := self._look()) == self._stamps:
+        if not self._stamps.have_changed():
             return
-        self._stamps = stamps
         try:
             self.context = load_context(*self._files)
         except ValueError as error:
             log.error("new API TLS files rejected; keeping the old ones", why=str(error))
         else:
             log.info("API TLS files reloaded")
-
-    def _look(self) -> tuple[Stamp, ...]:
-        return tuple(_stamp(path) for path in self._files)
-
-
-def _stamp(path: str) -> Stamp:
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 class TlsSocket:

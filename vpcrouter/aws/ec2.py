@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from vpcrouter.aws.session import UNREADABLE, make_client, mapping_errors, open_session
 from vpcrouter.errors import Ec2Error
 from vpcrouter.model.view import STATIC, Interface, Route, RouteTable, Subnet, View
+from vpcrouter.routing.change import Action, Change
 from vpcrouter.routing.partial_read import PartialRead, ReadRequest
-from vpcrouter.routing.plan import Action, Change
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.client import EC2Client

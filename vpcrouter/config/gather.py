@@ -81,7 +81,7 @@ class Gathering:
         return plugin
 
 
-class _Parser(argparse.ArgumentParser):
+class _FlagParser(argparse.ArgumentParser):
     """Reports a bad command line as one more fault instead of exiting."""
 
     def error(self, message: str) -> NoReturn:
@@ -133,7 +133,7 @@ def _parse(
 
 def _config_alone(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """Only `--config`, when the flags cannot be parsed."""
-    alone = _Parser(add_help=False, allow_abbrev=False)
+    alone = _FlagParser(add_help=False, allow_abbrev=False)
     alone.set_defaults(check=False)
     alone.add_argument("--config", nargs="?", default=parser.get_default("config"))
     return alone.parse_known_args(arguments)[0]
@@ -142,7 +142,7 @@ def _config_alone(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> 
 def _parser(
     prog: str, gathering: Gathering, default_config: str | None, with_help: bool = True
 ) -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = _FlagParser(
         prog=prog,
         description="Keeps every route table of an AWS VPC pointing each CIDR at a healthy host.",
         allow_abbrev=False,

@@ -1,12 +1,9 @@
 """Supervisor's XML-RPC interface for our workers: its own code, on stand-ins for its objects.
 
-States, faults, waiting and wording are therefore Supervisor's. All workers form one group.
+States, faults, waiting and wording are therefore Supervisor's.
 """
 
-import errno
-import os
 import re
-import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,9 +11,8 @@ from types import FunctionType, MethodType
 from typing import Any
 
 from supervisor.http import NOT_DONE_YET
-from supervisor.options import ProcessConfig, ProcessGroupConfig, readFile
+from supervisor.options import readFile
 from supervisor.rpcinterface import SupervisorNamespaceRPCInterface, isRunning, make_allfunc
-from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.xmlrpc import (
     Faults,
     RootRPCInterface,
@@ -26,14 +22,10 @@ from supervisor.xmlrpc import (
 )
 
 from vpcrouter.control.orders import OrderBook
-from vpcrouter.logs.setup import CONSOLE, SUPERVISOR
-from vpcrouter.logs.worker_log import MAX_BYTES, OwnLog
-from vpcrouter.model.messages import CONTROL, Orders, WorkerStatus
+from vpcrouter.control.supervisord import GROUP, OBEY_S, Daemon, Group, Process
+from vpcrouter.model.messages import CONTROL, Orders
 from vpcrouter.options.groups import ControlSettings
-from vpcrouter.supervisor.lifecycle import LifePolicy
 
-GROUP = "vpcrouter"
-OBEY_S = 10.0
 COMMAND_S = 60.0
 ASK_S = 0.05
 READ_BYTES = 1024 * 1024
@@ -41,166 +33,7 @@ UNSHOWABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 """Characters that XML 1.0 does not allow."""
 
 
-class Process:
-    """One worker, with what Supervisor's interface expects of a process."""
-
-    def __init__(self, book: OrderBook, config: Any, status: WorkerStatus) -> None:
-        self.config = config
-        self._book = book
-        self._status = status
-
-    def __lt__(self, other: "Process") -> bool:
-        """By name; the control worker, which serves the command, comes last."""
-        mine, others = self._status, other._status
-        return (mine.role == CONTROL, mine.name) < (others.role == CONTROL, others.name)
-
-    @property
-    def status(self) -> WorkerStatus:
-        """The newest status; the last known one if the worker has been removed."""
-        return self._book.status(self._status.name) or self._status
-
-    def get_state(self) -> int:
-        return int(getattr(ProcessStates, self.status.state))
-
-    @property
-    def pid(self) -> int:
-        return self.status.pid or 0
-
-    @property
-    def killing(self) -> bool:
-        return bool(self.get_state() == ProcessStates.STOPPING)
-
-    @property
-    def laststart(self) -> float:
-        return self.status.started_at
-
-    @property
-    def laststop(self) -> float:
-        return self.status.ended_at
-
-    @property
-    def exitstatus(self) -> int:
-        """-1 after termination by a signal, as in Supervisor."""
-        return max(-1, self.status.exit_status)
-
-    @property
-    def spawnerr(self) -> str:
-        return self.status.spawn_error
-
-    def get_execv_args(self) -> tuple[str, list[str]]:
-        """No executable has to be found."""
-        return "", []
-
-    def transition(self) -> None:
-        """Done by our supervisor."""
-
-    stop_report = transition
-
-    def spawn(self) -> None:
-        self._order_and_wait(lambda orders: orders.to_start(self._status.name))
-
-    def stop(self) -> str | None:
-        """Returns why it was not stopped, or None."""
-        if self._status.role == CONTROL:
-            return f"{GROUP}:{CONTROL} cannot be stopped: it serves these commands"
-        self._order_and_wait(lambda orders: orders.to_stop(self._status.name))
-        return None
-
-    def signal(self, number: int) -> None:
-        def change(orders: Orders) -> Orders:
-            return orders.to_signal(self._status.name, int(number))
-
-        if self._status.role == CONTROL:  # the signal may end it before it is confirmed
-            self._book.give(change)
-        else:
-            self._order_and_wait(change)
-
-    def _order_and_wait(self, change: Callable[[Orders], Orders]) -> None:
-        if not self._book.wait_obeyed(self._book.give(change), OBEY_S):
-            raise TimeoutError
-
-    def removelogs(self) -> None:
-        path = Path(self.config.stdout_logfile)
-        if path.exists():
-            os.truncate(path, 0)
-
-    def write(self, _chars: bytes) -> None:
-        raise BrokenPipeError(errno.EPIPE, "workers do not read stdin")
-
-
-class Group:
-    """All workers."""
-
-    def __init__(self, config: Any, processes: dict[str, Process]) -> None:
-        self.config = config
-        self.processes = processes
-
-
-class Daemon:
-    """What Supervisor's interface expects of a supervisord and of its options."""
-
-    identifier = GROUP
-
-    def __init__(self, book: OrderBook, settings: ControlSettings) -> None:
-        self.book = book
-        self.mood = SupervisorStates.RUNNING
-        self.options = self
-        self._state_dir = settings.state_dir
-        own_log = str(OwnLog.path_of(self._state_dir, SUPERVISOR))
-        self.logfile = own_log if settings.logfile == CONSOLE else settings.logfile
-
-    def get_pid(self) -> int:
-        return os.getppid()
-
-    def reap(self) -> None:
-        """Done by our supervisor."""
-
-    def add_process_group(self, _config: Any) -> bool:
-        """The only group exists already."""
-        return False
-
-    def remove_process_group(self, _name: str) -> bool:
-        """The only group always has workers."""
-        return False
-
-    @property
-    def process_group_configs(self) -> list[Any]:
-        configs = [self._config(worker) for worker in self.book.report.workers]
-        return [ProcessGroupConfig(self, GROUP, 999, configs)]
-
-    @property
-    def process_groups(self) -> dict[str, Group]:
-        (config,) = self.process_group_configs
-        processes = {
-            worker.name: Process(self.book, its_config, worker)
-            for worker, its_config in zip(
-                self.book.report.workers, config.process_configs, strict=False
-            )
-        }
-        return {GROUP: Group(config, processes)}
-
-    def _config(self, worker: WorkerStatus) -> Any:
-        policy = LifePolicy()
-        params = {
-            **dict.fromkeys(ProcessConfig.req_param_names),
-            "name": worker.name,
-            "command": worker.role,
-            "priority": 999,
-            "autostart": True,
-            "autorestart": True,
-            "startsecs": policy.startsecs,
-            "startretries": policy.early_deaths,
-            "stdout_logfile": str(OwnLog.path_of(self._state_dir, worker.name)),
-            "stdout_logfile_maxbytes": MAX_BYTES,
-            "stdout_logfile_backups": 1,
-            "redirect_stderr": True,
-            "stopsignal": signal.SIGTERM,
-            "stopwaitsecs": policy.stop_grace_s,
-        }
-        return ProcessConfig(self, **params)
-
-
-class Interface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
+class SupervisorInterface(SupervisorNamespaceRPCInterface):  # type: ignore[misc]
     """Supervisor's methods, except those that make no sense for a fixed set of workers.
 
     `system.methodSignature` reads `@param` and `@return` in their docstrings.
@@ -346,7 +179,7 @@ class Commands:
         self._book = book
         daemon = Daemon(book, settings)
         self.main_log = daemon.logfile
-        self._interface = Interface(daemon)
+        self._interface = SupervisorInterface(daemon)
         spaces = [("supervisor", self._interface)]
         self._root = RootRPCInterface([*spaces, ("system", System(spaces))])
 

@@ -10,13 +10,13 @@ import json
 import ssl
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import urllib3
 from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
 
 from vpcrouter.errors import EtcdError
+from vpcrouter.etcd.access import EtcdAccess, why_os
 
 SILENCE_S = 5.0
 """A watch that says nothing for so long may be a dead one."""
@@ -25,58 +25,6 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 READ_BYTES = 64 * 1024
 UNAUTHENTICATED = 16
 OLD_TOKEN = "auth store is old"  # noqa: S105 - etcd's words for a token from before a change
-
-
-@dataclass(frozen=True, slots=True)
-class EtcdAccess:
-    """How to reach an etcd: URLs of its members, and files and names to be let in by.
-
-    `timeout_s` is for connecting and for each answer. Files are read anew for each connection or
-    login, so that they may be replaced.
-    """
-
-    urls: tuple[str, ...]
-    ca: str | None = None
-    cert: str | None = None
-    key: str | None = None
-    user: str | None = None
-    password_file: str | None = None
-    timeout_s: float = 3.0
-
-    def faults(self) -> Iterator[str]:
-        """What is wrong with the files, a sentence each."""
-        for check in (self.tls, self.password):
-            try:
-                check()
-            except EtcdError as error:
-                yield str(error)
-
-    def tls(self) -> ssl.SSLContext:
-        """Raises EtcdError when a file cannot be used."""
-        try:
-            context = ssl.create_default_context(cafile=self.ca)
-        except OSError as error:
-            raise EtcdError(f"the CA {self.ca} cannot be used: {_why_os(error)}") from None
-        if self.cert is not None:
-            try:
-                # Without a password, OpenSSL would ask for one on the terminal.
-                context.load_cert_chain(self.cert, self.key, password="")
-            except (OSError, ValueError) as error:
-                why = _why_os(error) if isinstance(error, OSError) else str(error)
-                raise EtcdError(
-                    f"the certificate {self.cert} with the key {self.key} cannot be used: {why}"
-                ) from None
-        return context
-
-    def password(self) -> str:
-        """Raises EtcdError when the file cannot be read."""
-        if self.password_file is None:
-            return ""
-        try:
-            return Path(self.password_file).read_text(encoding="utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            why = _why_os(error) if isinstance(error, OSError) else "it is no UTF-8 text"
-            raise EtcdError(f"{self.password_file} cannot be read: {why}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +58,7 @@ class Snapshot:
     values: Mapping[bytes, bytes]
 
 
-class _RefusedError(EtcdError):
+class _EtcdRefusedError(EtcdError):
     """etcd answered with an error of its own; `code` is gRPC's, 0 where there is none."""
 
     def __init__(self, message: str, code: int) -> None:
@@ -194,7 +142,7 @@ class EtcdMember:
         had_token = self._token is not None
         try:
             return self._exchange(path, request, self._login())
-        except _RefusedError as error:
+        except _EtcdRefusedError as error:
             if not (had_token and error.is_about_the_token):
                 raise
             self._token = None
@@ -294,7 +242,7 @@ def _revision(result: Mapping[str, Any]) -> int:
         raise EtcdError("answers a watch with nonsense") from None
 
 
-def _refusal(status: int, content: bytes) -> _RefusedError:
+def _refusal(status: int, content: bytes) -> _EtcdRefusedError:
     """What etcd said in an answer that is none; 3.4 and 3.6 put it in different fields."""
     try:
         answer = json.loads(content)
@@ -302,10 +250,10 @@ def _refusal(status: int, content: bytes) -> _RefusedError:
         code = int(answer.get("code") or answer.get("grpc_code") or 0)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
         if status == 404:
-            return _RefusedError("has no HTTP gateway (enable-grpc-gateway), or is no etcd", 0)
+            return _EtcdRefusedError("has no HTTP gateway (enable-grpc-gateway), or is no etcd", 0)
         first = content[:200].decode(errors="replace").strip().partition("\n")[0]
-        return _RefusedError(f"answers HTTP status {status} {first}".rstrip(), 0)
-    return _RefusedError(f"refuses: {message}", code)
+        return _EtcdRefusedError(f"answers HTTP status {status} {first}".rstrip(), 0)
+    return _EtcdRefusedError(f"refuses: {message}", code)
 
 
 def _why(error: Exception) -> str:
@@ -318,17 +266,9 @@ def _why(error: Exception) -> str:
             return "closed the connection"
         if isinstance(each, OSError):
             what = "TLS fails" if isinstance(each, ssl.SSLError) else "cannot be reached"
-            return f"{what}: {_why_os(each)}"
+            return f"{what}: {why_os(each)}"
     if isinstance(error, SSLError):
         return f"TLS fails: {error}"
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
         return "cannot be reached: timed out"
     return "closed the connection"
-
-
-def _why_os(error: OSError) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message
-    if isinstance(error, ssl.SSLError):
-        return (error.reason or str(error)).lower().replace("_", " ")
-    return error.strerror or str(error)

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from vpcrouter.backoff import backoff_s
 from vpcrouter.errors import EtcdError, SpecError
-from vpcrouter.etcd.client import EtcdAccess, EtcdKeys, EtcdMember
+from vpcrouter.etcd.access import EtcdAccess
+from vpcrouter.etcd.client import EtcdKeys, EtcdMember
 from vpcrouter.ipc.mailbox import Mailbox
 from vpcrouter.logs import setup as logs
 from vpcrouter.options.kinds import Kind
@@ -29,7 +30,7 @@ TURN_S = 1.0
 STUCK_S = 60.0
 """No call takes as long, not even a look-up of a name, which has no time-out of its own."""
 
-Values = Mapping[bytes, bytes]
+KeyValues = Mapping[bytes, bytes]
 
 log = logs.get(__name__)
 
@@ -102,13 +103,13 @@ class EtcdFollower:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._fd = -1
-        self._news: list[Values | SpecError] = []
-        self._last: Values | tuple[str, ...] | None = None
+        self._news: list[KeyValues | SpecError] = []
+        self._last: KeyValues | tuple[str, ...] | None = None
         self._reasons: dict[str, str] = {}
         self._stands = False
         self._steps = 0
 
-    def follow(self, mailbox: Mailbox) -> Iterator[Values | SpecError]:
+    def follow(self, mailbox: Mailbox) -> Iterator[KeyValues | SpecError]:
         """Yield all keys with their values, at first and after each change; key → value.
 
         A SpecError where etcd cannot be read, once for each change of the reason; the values
@@ -132,14 +133,14 @@ class EtcdFollower:
                 os.close(self._fd)
                 self._fd = -1
 
-    def _take(self) -> list[Values | SpecError]:
+    def _take(self) -> list[KeyValues | SpecError]:
         with self._lock:
             news, self._news = self._news, []
             if news:
                 os.eventfd_read(self._fd)
         return news
 
-    def _tell(self, what: Values | SpecError) -> None:
+    def _tell(self, what: KeyValues | SpecError) -> None:
         """Hand over what is new. The newest values stand for all before them."""
         state = what.faults if isinstance(what, SpecError) else what
         with self._lock:

@@ -13,7 +13,7 @@ import struct
 import zlib
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnContext, assert_spawning
+from multiprocessing.context import assert_spawning
 from multiprocessing.queues import SimpleQueue
 from typing import Any
 
@@ -24,11 +24,6 @@ MAX_FRAME_BYTES = 64 * 1024 * 1024
 STEP_BYTES = 1024 * 1024
 _HEAD = struct.Struct("!II")
 """A frame's length and checksum: unpickling what is damaged can ask for all memory there is."""
-
-
-def spawn_context() -> SpawnContext:
-    """The start method of all workers, never `fork`: docs/decisions/0002-spawned-processes.md."""
-    return multiprocessing.get_context("spawn")
 
 
 class Channel(SimpleQueue[Envelope]):

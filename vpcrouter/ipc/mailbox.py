@@ -72,7 +72,6 @@ class WorkerMailbox(Mailbox):
         self._inbox = inbox
         self._outbox = outbox
         self._wake_fd = wake_fd
-        self._sequence = 0
         self._received: dict[tuple[str, type[Message]], Message] = {}
         self._last_beat_s = time.monotonic()
         self._selector = selectors.DefaultSelector()
@@ -90,10 +89,7 @@ class WorkerMailbox(Mailbox):
         return self._inbox.fileno()
 
     def post(self, message: Message) -> None:
-        self._sequence += 1
-        self._outbox.put(
-            Envelope(self.worker, self.generation, self._sequence, time.monotonic(), message)
-        )
+        self._outbox.put(Envelope(self.worker, self.generation, time.monotonic(), message))
 
     def take(self, kind: type[M]) -> M | None:
         taken = self.take_all(kind)

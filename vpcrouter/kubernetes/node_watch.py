@@ -1,81 +1,36 @@
 """All nodes of a Kubernetes cluster, listed and then watched, in a thread of its own.
 
-The only module that knows the `kubernetes` package, which it imports when it is first needed.
 Source: "Efficient detection of changes", kubernetes.io/docs/reference/using-api/api-concepts.
 """
 
 import contextlib
-import importlib.util
-import json
 import math
 import os
 import random
-import re
 import threading
 import time
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vpcrouter.backoff import LONGEST_PAUSE_S, backoff_s
-from vpcrouter.errors import ConfigError, VpcRouterError
+from vpcrouter.errors import ConfigError
+from vpcrouter.kubernetes.client import (
+    WATCH_GRACE_S,
+    GoneError,
+    KubernetesError,
+    connect,
+    events,
+    pages,
+    sentence,
+)
 from vpcrouter.kubernetes.nodes import Node, read_node
 from vpcrouter.logs import setup as logs
 from vpcrouter.logs.log_once import Trouble
 
-CONNECT_TIMEOUT_S = 3.0
-READ_TIMEOUT_S = 10.0
-WATCH_GRACE_S = 5.0
-"""So long after it should have ended, a watch that says nothing is taken for dead."""
 SHORTEST_WATCH_S = 1.0
 SILENCE_S = 30.0
-PAGE_SIZE = 500
-GONE = 410
-NOT_INSTALLED = "kubernetes: its client is not installed: pip install vpcrouter[kubernetes]"
 
 log = logs.get(__name__)
-
-
-class KubernetesError(VpcRouterError):
-    """The API server answered an error, nonsense, or not at all."""
-
-
-class GoneError(KubernetesError):
-    """The resource version is too old to go on from: all must be listed again."""
-
-
-def is_installed() -> bool:
-    """Whether there is a client to import."""
-    return importlib.util.find_spec("kubernetes") is not None
-
-
-def connect(kubeconfig: str | None, context: str | None) -> Any:
-    """A CoreV1Api by this kubeconfig; without one, in the cluster, else by the user's own.
-
-    Raises ConfigError.
-    """
-    try:
-        import kubernetes  # noqa: PLC0415 - an extra, and large
-    except ImportError:
-        raise ConfigError([NOT_INSTALLED]) from None
-    configuration = kubernetes.client.Configuration()
-    configuration.retries = False  # we do our own
-    try:
-        if kubeconfig is None and context is None and is_in_cluster():
-            kubernetes.config.load_incluster_config(client_configuration=configuration)
-        else:
-            kubernetes.config.load_kube_config(
-                kubeconfig, context, client_configuration=configuration, persist_config=False
-            )
-    except Exception as error:  # whatever a file can hold that is no kubeconfig
-        where = kubeconfig or "the cluster or ~/.kube/config"
-        raise ConfigError([f"kubernetes: {where}: {_sentence(error)}"]) from None
-    return kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(configuration))
-
-
-def is_in_cluster() -> bool:
-    """Whether this is a pod."""
-    return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 @dataclass(frozen=True)
@@ -151,7 +106,7 @@ class NodeWatch:
             self._watch_failures = 0  # which this explains
             log.debug("nodes not listed", exc_info=True)
             if self._list_failures > 1:  # one lost connection is no reason to know nothing
-                self._forget(_sentence(error))
+                self._forget(sentence(error))
             self._pause(self._list_failures)
             self._connect_again()
             return False
@@ -174,7 +129,7 @@ class NodeWatch:
                 is_gone = isinstance(error, GoneError)
                 if is_gone:
                     log.info("too old to go on; all nodes are listed again", at=self._version)
-                self._watch_trouble = _sentence(error)
+                self._watch_trouble = sentence(error)
                 if self._watch_failures > 1 or not is_gone:
                     self._pause(self._watch_failures)
                 if self._watch_failures > 1 or is_gone:
@@ -200,47 +155,25 @@ class NodeWatch:
     def _list(self) -> str:
         """Read all nodes, as new as can be; their resource version."""
         found: dict[str, Node] = {}
-        token = None
-        while True:
-            self._progress_s = time.monotonic()
-            answer = self._api.list_node(
-                limit=PAGE_SIZE,
-                _continue=token,
-                _preload_content=False,
-                _request_timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
-            )
-            page = _page(answer)
+        self._progress_s = time.monotonic()
+        for page in pages(self._api):
             for item in page["items"]:
                 node = read_node(item)
                 found[node.name] = node
-            token = page["metadata"].get("continue")
-            if not token:
-                break
+            self._progress_s = time.monotonic()
         self._publish(found)
         return str(page["metadata"]["resourceVersion"])
 
     def _watch(self, length_s: int) -> None:
         """One watch, from the resource version the last one got to."""
-        import kubernetes  # noqa: PLC0415 - see `connect`
-
         self._progress_s = time.monotonic()
         end_s = self._progress_s + length_s + WATCH_GRACE_S
-        events = kubernetes.watch.Watch(return_type="object").stream(
-            self._api.list_node,
-            resource_version=self._version,
-            allow_watch_bookmarks=True,
-            timeout_seconds=length_s,
-            _request_timeout=(CONNECT_TIMEOUT_S, length_s + WATCH_GRACE_S),
-        )
-        with contextlib.closing(events):
-            try:
-                for event in events:
-                    self._progress_s = time.monotonic()
-                    self._on_event(event)
-                    if self._progress_s > end_s:
-                        break
-            except kubernetes.client.ApiException as error:
-                raise _error(error.status, str(error.reason)) from None
+        with contextlib.closing(events(self._api, self._version, length_s)) as found:
+            for event in found:
+                self._progress_s = time.monotonic()
+                self._on_event(event)
+                if self._progress_s > end_s:
+                    break
 
     def _on_event(self, event: Any) -> None:
         if not isinstance(event, dict):
@@ -268,43 +201,3 @@ class NodeWatch:
         if self.nodes is not None:
             self.nodes = None
             os.eventfd_write(self.fd, 1)
-
-
-def _page(answer: Any) -> Mapping[str, Any]:
-    """A list's page. Raises KubernetesError when it is none."""
-    status, body = answer.status, answer.data
-    if status != 200:
-        raise _error(status, str(getattr(answer, "reason", "")))
-    page = json.loads(body)
-    if not isinstance(page, dict) or not isinstance(page.get("items"), list):
-        raise KubernetesError("the answer is no list of nodes")
-    return page
-
-
-def _error(status: Any, reason: str) -> KubernetesError:
-    kind = GoneError if status == GONE else KubernetesError
-    return kind(f"HTTP {status}: {reason}")
-
-
-def _sentence(error: BaseException) -> str:
-    """An error in a few words that are the same the next time."""
-    if isinstance(error, VpcRouterError):
-        return str(error)
-    deepest = error
-    for cause in _causes(error):
-        deepest = cause
-    if hasattr(deepest, "status"):
-        return f"HTTP {deepest.status}: {getattr(deepest, 'reason', '')}"
-    lines = str(deepest).splitlines() or [""]
-    text = re.sub(r"<[^<>]* at 0x[0-9a-f]+>:? ?", "", lines[0])[:200]
-    return f"{type(deepest).__name__}: {text}"
-
-
-def _causes(error: BaseException) -> Iterable[BaseException]:
-    """What lies below an error, downwards."""
-    seen = {id(error)}
-    below = error.__cause__ or error.__context__
-    while below is not None and id(below) not in seen:
-        seen.add(id(below))
-        yield below
-        below = below.__cause__ or below.__context__

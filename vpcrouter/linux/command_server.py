@@ -12,7 +12,6 @@ Run as `python -m vpcrouter.linux.command_server FD`, FD being its end of the so
 """
 
 import contextlib
-import ctypes
 import json
 import os
 import select
@@ -20,24 +19,20 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
+from vpcrouter.linux.descendants import KILL_PAUSE_S, children, end_descendants, kill, reaped
+from vpcrouter.linux.prctl import adopt_descendants, die_with_parent
+
 MAX_OUTPUT = 1024
 MAX_MESSAGE = 128 * 1024
-KILL_PAUSE_S = 0.005
-KILL_PAUSE_MAX_S = 0.5
 LATE_SHARE = 0.5
 """A guard that is late by this share of the time-out was itself not let run."""
 PATIENCE_S = 1.0
 """What does not die in so long is told of, and waited for on the side."""
 MAX_GUARDS = 1024
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class End(StrEnum):
@@ -96,7 +91,7 @@ def main(arguments: Sequence[str]) -> None:
     link.set_inheritable(False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the end comes by the socket
-    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    adopt_descendants()
     Keeper(link).run()
 
 
@@ -183,7 +178,7 @@ class Guard:
 
     def run(self) -> None:
         """Run the command, tell how it ended, and leave nothing of it."""
-        _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        adopt_descendants()
         keeper = os.pidfd_open(self._keeper_pid)
         if os.getppid() != self._keeper_pid:
             return
@@ -259,7 +254,7 @@ def execute(order: Order, out: int, failed: int) -> None:
     """Become the command; why that is not possible is written to `failed`."""
     try:
         os.setsid()
-        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        die_with_parent()
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             with contextlib.suppress(OSError):
                 signal.signal(number, signal.SIG_DFL)
@@ -269,58 +264,6 @@ def execute(order: Order, out: int, failed: int) -> None:
         os.execvpe(order.argv[0], order.argv, order.env)  # noqa: S606 - no shell is wanted
     except (OSError, ValueError) as error:
         os.write(failed, (getattr(error, "strerror", None) or str(error)).encode())
-
-
-def end_descendants(patience_s: float) -> bool:
-    """Kill all descendants of this process, which is a subreaper; False if some do not die.
-
-    Killing children alone is enough, as theirs become ours in turn, and is safe: until we reap
-    it, a child's process id is nobody else's.
-    """
-    deadline_s = time.monotonic() + patience_s
-    pause_s = KILL_PAUSE_S
-    while True:
-        kill(children())
-        list(reaped())
-        if not children():
-            return True
-        if time.monotonic() >= deadline_s:
-            return False
-        time.sleep(pause_s)
-        pause_s = min(2 * pause_s, KILL_PAUSE_MAX_S)
-
-
-def kill(pids: Iterable[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(PermissionError):  # a command with a set-uid bit
-            os.kill(pid, signal.SIGKILL)
-
-
-def reaped() -> Iterator[tuple[int, int]]:
-    """Process ids and wait statuses of children that have ended."""
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if not pid:
-                return
-            yield pid, status
-
-
-def children() -> list[int]:
-    """The process ids of our children, dead ones included."""
-    try:
-        return [int(word) for word in Path("/proc/thread-self/children").read_text().split()]
-    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-        return list(_children_by_search())
-
-
-def _children_by_search() -> Iterator[int]:
-    ours = str(os.getpid())
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if (entry / "stat").read_text().rpartition(")")[2].split()[1] == ours:
-                    yield int(entry.name)
 
 
 @contextlib.contextmanager

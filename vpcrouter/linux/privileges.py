@@ -8,6 +8,8 @@ import ctypes
 import os
 from collections.abc import Collection
 
+from vpcrouter.linux.prctl import prctl
+
 _NAMES = (
     *("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID"),
     *("SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW"),
@@ -55,7 +57,7 @@ def give_up(kept: Collection[str] = ()) -> None:
     """
     wanted = set(kept) | (ROOTS_FILES if os.geteuid() == 0 else frozenset())
     bits = sum(1 << NUMBERS[name] for name in wanted)
-    _call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     header, halves = _Header(_VERSION_3, 0), _Halves()
     _call("capget", ctypes.byref(header), halves)
     for number, half in enumerate(halves):
@@ -67,12 +69,12 @@ def give_up(kept: Collection[str] = ()) -> None:
 
 def gain_no_more() -> None:
     """Let neither this process nor what it runs get rights from set-user-ID or capable files."""
-    _call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def hide_memory() -> None:
     """Let no other process of this user read the memory, and no core dump be written."""
-    _call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)
+    prctl(PR_SET_DUMPABLE, 0)
 
 
 def _call(name: str, *arguments: object) -> None:

@@ -48,17 +48,7 @@ def set_up(
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=shared,
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(
-                key_order=["timestamp", "level", "worker", "event"], bool_as_flag=False
-            ),
-            lambda _logger, _method, line: redact(str(line)),
-        ],
-    )
+    formatter = _formatter(shared)
     handler: logging.Handler = (
         logging.StreamHandler(sys.stderr)
         if logfile == CONSOLE
@@ -77,6 +67,21 @@ def set_up(
         logging.getLogger(ours).setLevel(logging.DEBUG if verbose else logging.INFO)
     # It misses a file that the unit hides, and needs it only for what nobody does here.
     logging.getLogger("pyroute2.netlink.rtnl.tcmsg").setLevel(logging.ERROR)
+
+
+def _formatter(shared: list[structlog.typing.Processor]) -> logging.Formatter:
+    """The same lines for foreign code's events as for ours; nothing secret is in them."""
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(
+                key_order=["timestamp", "level", "worker", "event"], bool_as_flag=False
+            ),
+            lambda _logger, _method, line: redact(str(line)),
+        ],
+    )
 
 
 def finish() -> None:

@@ -252,7 +252,6 @@ class Envelope:
 
     worker: str
     generation: int
-    sequence: int
     sent_s: float
     message: Message
     pickled: bytes = field(default=b"", compare=False, repr=False)

@@ -2,10 +2,11 @@
 
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from vpcrouter.files.stamps import FileStamps
 from vpcrouter.logs import setup as logs
 
 LOOK_S = 60.0
@@ -51,9 +52,9 @@ class TlsFiles:
         except ssl.SSLError:
             raise ValueError(f"{self.ca}: no certificates in PEM format") from None
 
-    def stamps(self) -> tuple[tuple[int, int, int] | None, ...]:
-        """What changes when the files do."""
-        return tuple(_stamp(path) for path in (self.ca, self.cert, self.key) if path is not None)
+    def paths(self) -> Iterator[str]:
+        """The files that there are."""
+        yield from filter(None, (self.ca, self.cert, self.key))
 
 
 class ClientTls:
@@ -65,7 +66,8 @@ class ClientTls:
         self._files = files or TlsFiles()
         self._clock = clock
         self._context: ssl.SSLContext | None = None
-        self._stamps = self._files.stamps()
+        self._stamps = FileStamps(self._files.paths())
+        self._stamps.have_changed()
         self._looked_s = clock()
 
     def context(self) -> ssl.SSLContext:
@@ -74,8 +76,7 @@ class ClientTls:
             self._context = self._files.load()
         elif self._clock() - self._looked_s >= LOOK_S:
             self._looked_s = self._clock()
-            if (stamps := self._files.stamps()) != self._stamps:
-                self._stamps = stamps
+            if self._stamps.have_changed():
                 self._renew()
         return self._context
 
@@ -94,11 +95,3 @@ def _check_readable(path: str) -> None:
             return
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
-
-
-def _stamp(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = Path(path).stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino

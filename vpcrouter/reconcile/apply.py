@@ -12,10 +12,11 @@ from vpcrouter.aws.background import BackgroundCalls, Done
 from vpcrouter.aws.ec2 import THROTTLE_CODES
 from vpcrouter.errors import Ec2Error
 from vpcrouter.logs.setup import Later
-from vpcrouter.reconcile.facts import Observation, Outcome, Progress
+from vpcrouter.reconcile.facts import ChangeOutcome, Observation, Progress
+from vpcrouter.routing.change import Action, Change
 from vpcrouter.routing.pace import Pace
 from vpcrouter.routing.partial_read import STALE_VIEW_CODES
-from vpcrouter.routing.plan import Action, Change, count_of
+from vpcrouter.routing.plan import count_of
 from vpcrouter.routing.retry import Retries
 
 WORTH_SAYING_S = 1.0
@@ -128,7 +129,7 @@ class Applier:
         done: Done[Change | str],
         decided_at: float,
         failed_since: Mapping[str, float],
-    ) -> Outcome:
+    ) -> ChangeOutcome:
         """Take in the end of a change; `failed_since` says when hosts were called failed."""
         if done.error is not None:
             return self._refused(change, done.error, done.ended_s)
@@ -148,7 +149,7 @@ class Applier:
             interface=change.interface,
             took_ms=round(1000 * (done.ended_s - min(times_s.values())), 1),
         )
-        return Outcome(change, done.ended_s, is_accepted=True)
+        return ChangeOutcome(change, done.ended_s, is_accepted=True)
 
     def observed(self, observation: Observation) -> None:
         """A read has ended, which shows changes, and which retries may have waited for."""
@@ -160,20 +161,20 @@ class Applier:
         elif observation.is_settled:
             self._retries.view_is_fresh()
 
-    def _refused(self, change: Change, error: Ec2Error, now_s: float) -> Outcome:
+    def _refused(self, change: Change, error: Ec2Error, now_s: float) -> ChangeOutcome:
         if error.code in THROTTLE_CODES:
             return self._throttled(change, now_s)
         is_stale = error.code in STALE_VIEW_CODES
         if self._retries.failed(change, str(error), is_stale, now_s):
             self._log.error("EC2 refused a change", change=str(change), reason=str(error))
         if not is_stale:
-            return Outcome(change, now_s)
+            return ChangeOutcome(change, now_s)
         if self._retries.awaits_view(change.key):
-            return Outcome(change, now_s, stale_code=error.code)
-        return Outcome(change, now_s, read_by=now_s + self._retries.pause_s(change.key))
+            return ChangeOutcome(change, now_s, stale_code=error.code)
+        return ChangeOutcome(change, now_s, read_by=now_s + self._retries.pause_s(change.key))
 
-    def _throttled(self, change: Change, now_s: float) -> Outcome:
+    def _throttled(self, change: Change, now_s: float) -> ChangeOutcome:
         if not self._pace.is_throttled:
             self._log.warning("EC2 throttles", calls_per_s=self._pace.rate, left=self._pending)
         self._pace.refused(change, now_s)
-        return Outcome(change, now_s, is_throttled=True)
+        return ChangeOutcome(change, now_s, is_throttled=True)

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from vpcrouter.model.view import View
 from vpcrouter.reconcile.facts import Decision, Wanted
+from vpcrouter.routing.change import Change
 from vpcrouter.routing.guard import guard, reason_to_wait
 from vpcrouter.routing.incremental import Planner
-from vpcrouter.routing.plan import Change, Plan, Policy
+from vpcrouter.routing.plan import Plan, Policy
 from vpcrouter.routing.verify import changed
 
 FIRST_DECISION = Decision(Plan(), waiting="waiting for the first route spec")

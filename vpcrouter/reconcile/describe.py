@@ -7,7 +7,7 @@ from typing import Any
 
 from vpcrouter.model.spec import RouteSpec
 from vpcrouter.model.view import Route, View
-from vpcrouter.routing.plan import Change
+from vpcrouter.routing.change import Change
 
 
 def body(spec: RouteSpec | None, view: View, region: str) -> bytes:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from vpcrouter.model.host_state import Health
 from vpcrouter.model.spec import RouteSpec
-from vpcrouter.routing.plan import Change, Plan
+from vpcrouter.routing.change import Change
+from vpcrouter.routing.plan import Plan
 from vpcrouter.routing.verify import Expectation
 
 
@@ -60,7 +61,7 @@ class Decision(NamedTuple):
         return "; ".join(filter(None, said))
 
 
-class Outcome(NamedTuple):
+class ChangeOutcome(NamedTuple):
     """From applying: what became of a change."""
 
     change: Change

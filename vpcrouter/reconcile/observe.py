@@ -13,14 +13,14 @@ from vpcrouter.errors import Ec2Error
 from vpcrouter.logs import setup as logs
 from vpcrouter.logs.log_once import Trouble
 from vpcrouter.model.view import View
-from vpcrouter.reconcile.facts import Observation, Outcome
+from vpcrouter.reconcile.facts import ChangeOutcome, Observation
+from vpcrouter.routing.change import Change
 from vpcrouter.routing.partial_read import (
     PartialRead,
     ReadRequest,
     ReadRequests,
     renewed,
 )
-from vpcrouter.routing.plan import Change
 from vpcrouter.routing.verify import Expectations, changed
 
 READ_ALL, READ_PART = "read all", "read part"
@@ -84,7 +84,7 @@ class Observer:
         self._rests_until = done.ended_s + done.took_s
         return self._all_read(self._requests.correct(done.result), done.ended_s)
 
-    def change_ended(self, outcome: Outcome) -> None:
+    def change_ended(self, outcome: ChangeOutcome) -> None:
         """The view is as an accepted change makes it; a refusal can show that it is stale."""
         if outcome.stale_code:
             self._requests.note(outcome.change, outcome.stale_code)

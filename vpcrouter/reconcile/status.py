@@ -11,8 +11,8 @@ from vpcrouter.model.messages import RoutingReport, ViewReport
 from vpcrouter.model.spec import RouteSpec
 from vpcrouter.model.view import View
 from vpcrouter.reconcile import describe
-from vpcrouter.reconcile.facts import Decision, Observation, Outcome, Progress
-from vpcrouter.routing.plan import Change
+from vpcrouter.reconcile.facts import ChangeOutcome, Decision, Observation, Progress
+from vpcrouter.routing.change import Change
 
 DESCRIBE = "describe"
 FIRST_JUDGEMENT_S = 10.0
@@ -48,7 +48,7 @@ class Status:
             self._first_view_at = observation.at_s
         self._is_view_news = self._is_view_news or observation.is_new
 
-    def change_ended(self, outcome: Outcome) -> None:
+    def change_ended(self, outcome: ChangeOutcome) -> None:
         self._is_news = True
         self._is_view_news = self._is_view_news or outcome.is_accepted
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 
 from vpcrouter.model.spec import RouteSpec
 from vpcrouter.model.view import View
-from vpcrouter.routing.plan import Action, Plan
+from vpcrouter.routing.change import Action
+from vpcrouter.routing.plan import Plan
 
 ALWAYS_DELETABLE = 10
 """So many deletions are never withheld, however small the VPC."""

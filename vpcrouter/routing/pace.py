@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from vpcrouter.routing.plan import Action, Change, Urgency
+from vpcrouter.routing.change import Action, Change, Urgency
 
 URGENT = frozenset({Urgency.FAILED, Urgency.MISSING})
 RESERVE = 0.5

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from vpcrouter.model.view import Interface, RouteTable, View
-from vpcrouter.routing.plan import Change
+from vpcrouter.routing.change import Change
 
 TARGET_CODES = frozenset({"InvalidNetworkInterfaceID.NotFound"})
 """Refusals that say that the new target is not there."""

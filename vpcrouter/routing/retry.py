@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from vpcrouter.backoff import backoff_s
 from vpcrouter.model.view import RouteKey
-from vpcrouter.routing.plan import Change
+from vpcrouter.routing.change import Change
 
 
 @dataclass(frozen=True, slots=True)
-class _Refusal:
+class _RefusedChange:
     """`retry_at_s` is None once the next try is released, and infinity while it awaits a view."""
 
     change: Change
@@ -26,7 +26,7 @@ class Retries:
     """The routes whose last change was refused."""
 
     def __init__(self) -> None:
-        self._refusals: dict[RouteKey, _Refusal] = {}
+        self._refusals: dict[RouteKey, _RefusedChange] = {}
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ class Retries:
         before = self._refusals.get(change.key)
         times = before.times + 1 if before else 1
         retry_at_s = math.inf if is_stale and times == 1 else now_s + backoff_s(times)
-        self._refusals[change.key] = _Refusal(change, reason, times, retry_at_s)
+        self._refusals[change.key] = _RefusedChange(change, reason, times, retry_at_s)
         return before is None or before.reason != reason
 
     def succeeded(self, key: RouteKey) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from vpcrouter.model.view import RouteKey, View
-from vpcrouter.routing.plan import Change
+from vpcrouter.routing.change import Change
 
 SETTLE_S = 10.0
 

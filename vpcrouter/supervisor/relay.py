@@ -17,7 +17,6 @@ class Relay:
         self._children = children
         self._selector = selector
         self._latest: dict[tuple[str, type[Message]], Envelope] = {}
-        self._sequence = 0
 
     def latest(self, worker: str, kind: type[Message]) -> Message | None:
         envelope = self._latest.get((worker, kind))
@@ -38,8 +37,7 @@ class Relay:
 
     def publish(self, worker: str, generation: int, message: Message) -> None:
         """Send a message on behalf of a worker that does not run."""
-        self._sequence += 1
-        self.pass_on(Envelope(worker, generation, self._sequence, time.monotonic(), message))
+        self.pass_on(Envelope(worker, generation, time.monotonic(), message))
 
     def brief(self, child: Child) -> None:
         """Send a new generation all retained messages that it reads, and its predecessor's."""

@@ -1,7 +1,6 @@
 """Entry point of every worker process: signals, parent watch, logging, then the worker itself."""
 
 import contextlib
-import ctypes
 import faulthandler
 import os
 import resource
@@ -13,14 +12,13 @@ from vpcrouter.errors import ConfigError, PluginError
 from vpcrouter.ipc.channel import Channel
 from vpcrouter.ipc.mailbox import StopWorker, WorkerMailbox
 from vpcrouter.linux import priority, privileges
+from vpcrouter.linux.prctl import die_with_parent
 from vpcrouter.logs import setup as logs
 from vpcrouter.model.messages import Heartbeat
 from vpcrouter.options.groups import ProcessSettings
 from vpcrouter.options.values import Values
 from vpcrouter.plugins.contract import Worker
 from vpcrouter.plugins.registry import PluginRef
-
-PR_SET_PDEATHSIG = 1
 
 log = logs.get(__name__)
 
@@ -134,7 +132,7 @@ def _work(kind: type[Worker] | PluginError, values: Values, mailbox: WorkerMailb
 
 def _die_with_parent(parent_pid: int) -> None:
     """Have the kernel kill this process when its supervisor dies."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent()
     if os.getppid() != parent_pid:
         os._exit(1)
 

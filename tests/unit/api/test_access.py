@@ -125,3 +125,8 @@ def test_a_bad_change_is_said_once_and_the_old_token_stays(token_file: Path) -> 
     token_file.chmod(0o600)
     assert gate.renew()
     assert gate.is_trusted(f"Bearer {TOKEN[::-1]}")
+
+
+def test_a_token_file_that_is_missing_at_the_start_opens_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Gate(access("localhost", tmp_path / "missing"), LOCAL)

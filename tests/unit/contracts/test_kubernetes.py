@@ -8,7 +8,7 @@ from tests.unit.contracts.relied_on import Relied
 
 kubernetes = pytest.importorskip("kubernetes")
 
-WATCH = "vpcrouter.kubernetes.node_watch"
+WATCH = "vpcrouter.kubernetes.client"
 
 
 @pytest.mark.parametrize("name", ["_continue", "_preload_content", "_request_timeout"])

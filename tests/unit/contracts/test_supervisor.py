@@ -21,9 +21,10 @@ from supervisor.xmlrpc import (
 )
 
 from tests.unit.contracts.relied_on import Relied, check_names, each
-from vpcrouter.control.rpc import Daemon, Group, Interface, Process
+from vpcrouter.control.rpc import SupervisorInterface
+from vpcrouter.control.supervisord import Daemon, Group, Process
 
-RPC = "vpcrouter.control.rpc.Interface"
+RPC = "vpcrouter.control.rpc.SupervisorInterface"
 HTTP = "vpcrouter.control.http"
 Theirs = SupervisorNamespaceRPCInterface
 
@@ -47,7 +48,7 @@ Theirs = SupervisorNamespaceRPCInterface
     Relied(SystemNamespaceRPCInterface._listMethods, ("self",), "control.rpc.System"),
     Relied(RootRPCInterface.__init__, ("self", "subinterfaces"), "control.rpc.Commands"),
     Relied(traverse, ("ob", "method", "params"), "control.rpc.Commands"),
-    Relied(ProcessConfig.__init__, ("self", "options", "params"), "control.rpc.Daemon"),
+    Relied(ProcessConfig.__init__, ("self", "options", "params"), "control.supervisord.Daemon"),
     Relied(readFile, ("filename", "offset", "length"), "control.rpc._read"),
     Relied(tail_f_producer.__init__, ("self", "request", "filename", "head"), HTTP),
     Relied(tail_f_producer.more, ("self",), HTTP),
@@ -59,7 +60,7 @@ def test_takes_what_we_give(relied: Relied) -> None:
 
 def test_a_group_is_made_of_what_we_give() -> None:
     names = ("self", "options", "name", "priority", "process_configs")
-    Relied(ProcessGroupConfig.__init__, names, "control.rpc.Daemon").check()
+    Relied(ProcessGroupConfig.__init__, names, "control.supervisord.Daemon").check()
     assert ProcessGroupConfig(None, "a", 1, ["b"]).process_configs == ["b"]
 
 
@@ -68,7 +69,7 @@ def test_has_the_names_that_we_use() -> None:
     check_names(Faults, faults, "vpcrouter.control.rpc")
     states = ("STOPPED", "STARTING", "RUNNING", "BACKOFF", "STOPPING", "EXITED", "FATAL")
     check_names(ProcessStates, states, "vpcrouter.supervisor.lifecycle")
-    check_names(SupervisorStates, ("RUNNING", "SHUTDOWN"), "control.rpc.Daemon")
+    check_names(SupervisorStates, ("RUNNING", "SHUTDOWN"), "control.supervisord.Daemon")
     check_names(ClientOptions(), ("searchpaths",), "vpcrouter.cli.ctl")
     assert {ProcessStates.STARTING, ProcessStates.RUNNING} <= set(RUNNING_STATES)
     assert NOT_DONE_YET is rpcinterface.NOT_DONE_YET, "commands that take time answer with it"
@@ -90,7 +91,7 @@ def asked(of: str) -> set[str]:
     """The attributes of `of` that those methods of theirs use which are not ours instead."""
     found: set[str] = set()
     for name, method in vars(Theirs).items():
-        if not inspect.isfunction(method) or name in vars(Interface):
+        if not inspect.isfunction(method) or name in vars(SupervisorInterface):
             continue
         tree = ast.parse(textwrap.dedent(inspect.getsource(method)))
         found |= {

@@ -13,7 +13,7 @@ from supervisor.states import ProcessStates, SupervisorStates
 from supervisor.xmlrpc import Faults, RPCError
 
 from tests.unit.controlled import TCP, reacting, report, supervised, tcp_is
-from vpcrouter.control import rpc
+from vpcrouter.control import rpc, supervisord
 from vpcrouter.control.orders import OrderBook
 from vpcrouter.control.rpc import Commands
 from vpcrouter.logs.worker_log import OwnLog
@@ -125,7 +125,7 @@ def test_a_start_that_fails_says_how(
 def test_orders_that_are_not_obeyed_are_not_waited_for_without_end(
     commands: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rpc, "OBEY_S", 0.01)
+    monkeypatch.setattr(supervisord, "OBEY_S", 0.01)
     assert fault(commands, "stopProcess", "vpcrouter:tcp") == Faults.FAILED
 
 

@@ -59,8 +59,8 @@ def ends() -> Iterator[Ends]:
     made.close()
 
 
-def envelope(message: Message, sequence: int = 1, worker: str = "w") -> Envelope:
-    return Envelope(worker, 1, sequence, 0.5, message)
+def envelope(message: Message, sent_s: float = 1.0, worker: str = "w") -> Envelope:
+    return Envelope(worker, 1, sent_s, message)
 
 
 def frame_of(content: Any) -> bytes:
@@ -178,10 +178,10 @@ class TestProducer:
 
     def test_the_newest_of_a_kind_wins_over_one_unsent(self, ends: Ends) -> None:
         self.fill(ends)
-        for sequence in range(1, 100):
-            ends.producer.put(envelope(HostList((str(sequence),)), sequence))
+        for number in range(1, 100):
+            ends.producer.put(envelope(HostList((str(number),)), number))
         _, *rest = self.drain(ends)
-        assert [each.sequence for each in rest] == [99]
+        assert [each.sent_s for each in rest] == [99]
 
     def test_other_kinds_and_other_workers_stay(self, ends: Ends) -> None:
         self.fill(ends)
@@ -197,7 +197,7 @@ class TestProducer:
     def test_one_begun_is_finished_before_a_newer_one(self, ends: Ends) -> None:
         self.fill(ends)
         ends.producer.put(envelope(large("y", 10), 1, "filler"))
-        assert [each.sequence for each in self.drain(ends)] == [0, 1]
+        assert [each.sent_s for each in self.drain(ends)] == [0, 1]
 
     def test_a_closed_reader_is_noticed_and_nothing_raised(self, ends: Ends) -> None:
         ends.consumer.close()

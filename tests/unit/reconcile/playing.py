@@ -8,7 +8,7 @@ from tests.unit.building import CIDR, OTHER, A, B
 from vpcrouter.aws.background import BackgroundCalls, Done
 from vpcrouter.errors import Ec2Error
 from vpcrouter.logs import setup as logs
-from vpcrouter.routing.plan import Action, Change, Urgency
+from vpcrouter.routing.change import Action, Change, Urgency
 
 ROOM = 4
 TO_B = Change(Urgency.FAILED, "rtb-1", CIDR, Action.REPLACE, "eni-b", B, "eni-a", A)

@@ -9,9 +9,9 @@ from tests.unit.building import CIDR, A
 from tests.unit.reconcile.playing import MISSING, ROOM, TO_B, Lines, PlayedCalls, done
 from vpcrouter.backoff import FIRST_PAUSE_S
 from vpcrouter.reconcile.apply import SENDING_FIRST_S, SENDING_S, Applier
-from vpcrouter.reconcile.facts import Observation, Outcome
+from vpcrouter.reconcile.facts import ChangeOutcome, Observation
+from vpcrouter.routing.change import Action, Change
 from vpcrouter.routing.pace import Pace
-from vpcrouter.routing.plan import Action, Change
 from vpcrouter.routing.verify import Expectation
 
 NOW_S = 1_000.0
@@ -47,7 +47,7 @@ class Played:
     def end_all(self) -> None:
         self.calls.under_way.clear()
 
-    def ended(self, change: Change, code: str = "", now_s: float = NOW_S) -> Outcome:
+    def ended(self, change: Change, code: str = "", now_s: float = NOW_S) -> ChangeOutcome:
         """Have it end, whether or not it was started."""
         return self.applier.ended(change, done(change, now_s, code=code), NOW_S - 1.0, {})
 
@@ -182,7 +182,7 @@ def test_an_accepted_change_is_told_with_its_time_since_it_was_decided(
 ) -> None:
     played = Played()
     change = TO_B._replace(action=action)
-    assert played.ended(change) == Outcome(change, NOW_S, is_accepted=True)
+    assert played.ended(change) == ChangeOutcome(change, NOW_S, is_accepted=True)
     assert played.log.events == [event]
     assert played.log.facts(event) == {
         "cidr": CIDR,
@@ -220,7 +220,7 @@ def test_when_a_change_was_seen_is_kept() -> None:
 
 def test_a_refusal_is_said_when_it_is_new_and_when_it_ends() -> None:
     played = Played()
-    assert played.ended(TO_B, OTHERWISE) == Outcome(TO_B, NOW_S)
+    assert played.ended(TO_B, OTHERWISE) == ChangeOutcome(TO_B, NOW_S)
     played.ended(TO_B, OTHERWISE)
     assert played.log.events == ["EC2 refused a change"]
     assert played.log.facts("EC2 refused a change")["change"] == str(TO_B)
@@ -247,7 +247,7 @@ def test_a_refusal_that_is_no_longer_to_be_tried_is_forgotten() -> None:
 
 def test_a_stale_views_refusal_waits_for_what_is_in_doubt_and_then_for_a_pause() -> None:
     played = Played()
-    assert played.ended(TO_B, STALE) == Outcome(TO_B, NOW_S, stale_code=STALE)
+    assert played.ended(TO_B, STALE) == ChangeOutcome(TO_B, NOW_S, stale_code=STALE)
     assert played.start(TO_B) == []
     assert not played.applier.release_retries(1e9)
     played.applier.observed(READ._replace(is_settled=False))
@@ -255,7 +255,7 @@ def test_a_stale_views_refusal_waits_for_what_is_in_doubt_and_then_for_a_pause()
     played.applier.observed(READ)
     assert played.start(TO_B) == [TO_B]
     again = played.ended(TO_B, STALE)
-    assert again == Outcome(TO_B, NOW_S, read_by=NOW_S + 2 * FIRST_PAUSE_S)
+    assert again == ChangeOutcome(TO_B, NOW_S, read_by=NOW_S + 2 * FIRST_PAUSE_S)
 
 
 def test_where_nothing_can_be_read_it_waits_for_a_pause() -> None:
@@ -270,7 +270,7 @@ def test_throttling_is_said_once_and_is_no_refusal() -> None:
     played = Played()
     played.applier.renew(numbered(TO_B, 3), NOW_S)
     for change in numbered(TO_B, 2):
-        assert played.ended(change, THROTTLED) == Outcome(change, NOW_S, is_throttled=True)
+        assert played.ended(change, THROTTLED) == ChangeOutcome(change, NOW_S, is_throttled=True)
     assert played.log.events == ["EC2 throttles"]
     assert played.log.facts("EC2 throttles") == {"calls_per_s": 5, "left": 3}
     assert played.applier.progress(NOW_S).refusals == ""

@@ -10,7 +10,7 @@ from tests.unit.reconcile.playing import TO_B, Lines, PlayedCalls
 from vpcrouter.aws.background import CALL_LIMIT_S
 from vpcrouter.backoff import FIRST_PAUSE_S
 from vpcrouter.model.view import View
-from vpcrouter.reconcile.facts import Observation, Outcome
+from vpcrouter.reconcile.facts import ChangeOutcome, Observation
 from vpcrouter.reconcile.observe import READ_ALL, READ_PART, VERIFY_AFTER_S, Observer
 from vpcrouter.routing.partial_read import PartialRead, ReadRequest
 
@@ -20,7 +20,7 @@ ON_A, ON_B = view({CIDR: "eni-a"}), view({CIDR: "eni-b"})
 NOT_THERE, NO_ROUTE = "InvalidNetworkInterfaceID.NotFound", "InvalidRoute.NotFound"
 TABLE_1 = ReadRequest(tables=frozenset({"rtb-1"}))
 ACCEPTED_S = START_S + 10.0
-ACCEPTED = Outcome(TO_B, ACCEPTED_S, is_accepted=True)
+ACCEPTED = ChangeOutcome(TO_B, ACCEPTED_S, is_accepted=True)
 
 
 class Played:
@@ -182,7 +182,7 @@ def test_nor_is_it_repeated_later_than_the_recheck() -> None:
 def test_a_refusal_can_have_the_vpc_read_sooner_and_never_later(
     played: Played, read_by: float, after_s: float
 ) -> None:
-    played.observer.change_ended(Outcome(TO_B, ACCEPTED_S, read_by=read_by))
+    played.observer.change_ended(ChangeOutcome(TO_B, ACCEPTED_S, read_by=read_by))
     assert played.next_read_s(ACCEPTED_S) == after_s
     assert played.observer.view == ON_A
     played.observer.start_reads(ACCEPTED_S)
@@ -196,14 +196,14 @@ def test_a_refusal_can_have_the_vpc_read_sooner_and_never_later(
 def test_only_what_a_refusal_has_put_in_doubt_is_read_again(
     played: Played, code: str, request_: ReadRequest
 ) -> None:
-    played.observer.change_ended(Outcome(TO_B, ACCEPTED_S, stale_code=code))
+    played.observer.change_ended(ChangeOutcome(TO_B, ACCEPTED_S, stale_code=code))
     played.read_part(ACCEPTED_S, PartialRead(request_, ON_A.tables))
     assert played.asked == [request_]
     assert not played.is_reading()
 
 
 def test_what_was_read_of_it_counts(played: Played) -> None:
-    played.observer.change_ended(Outcome(TO_B, ACCEPTED_S, stale_code=NO_ROUTE))
+    played.observer.change_ended(ChangeOutcome(TO_B, ACCEPTED_S, stale_code=NO_ROUTE))
     now = table("rtb-1", {OTHER: "eni-b"})
     found = played.read_part(ACCEPTED_S + 0.1, PartialRead(TABLE_1, (now,)))
     assert found == Observation(ACCEPTED_S + 0.1, has_view=True, is_new=True, is_settled=True)
@@ -217,7 +217,7 @@ def test_what_was_read_of_it_counts(played: Played) -> None:
 def test_where_that_says_nothing_all_of_the_vpc_is_read(
     played: Played, read: PartialRead | None
 ) -> None:
-    played.observer.change_ended(Outcome(TO_B, ACCEPTED_S, stale_code=NO_ROUTE))
+    played.observer.change_ended(ChangeOutcome(TO_B, ACCEPTED_S, stale_code=NO_ROUTE))
     assert played.read_part(ACCEPTED_S, read) == Observation(ACCEPTED_S)
     assert played.observer.view == ON_A
     assert played.next_read_s(ACCEPTED_S) == 0.0
@@ -225,7 +225,7 @@ def test_where_that_says_nothing_all_of_the_vpc_is_read(
 
 def test_parts_are_read_one_after_the_other_and_settled_with_the_last(played: Played) -> None:
     for name in ("rtb-1", "rtb-2"):
-        refused = Outcome(TO_B._replace(table=name), ACCEPTED_S, stale_code=NO_ROUTE)
+        refused = ChangeOutcome(TO_B._replace(table=name), ACCEPTED_S, stale_code=NO_ROUTE)
         played.observer.change_ended(refused)
         played.observer.start_reads(ACCEPTED_S)
     first = played.calls.end(READ_PART, ACCEPTED_S, PartialRead(TABLE_1, ON_A.tables))
@@ -237,7 +237,7 @@ def test_parts_are_read_one_after_the_other_and_settled_with_the_last(played: Pl
 def test_a_part_that_is_read_while_all_of_the_vpc_is_being_read_is_newer(played: Played) -> None:
     at_s = START_S + RECHECK_S
     played.observer.start_reads(at_s)
-    played.observer.change_ended(Outcome(TO_B, at_s, stale_code=NOT_THERE))
+    played.observer.change_ended(ChangeOutcome(TO_B, at_s, stale_code=NOT_THERE))
     gone = PartialRead(ReadRequest(addresses=frozenset({A})), interfaces=(interface("eni-n", A),))
     played.read_part(at_s, gone)
     found = played.observer.read_ended(played.calls.end(READ_ALL, at_s + 1, ON_A), at_s + 1)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.building import CIDR, A, spec, view
 from tests.unit.reconcile.playing import TO_B, PlayedCalls
-from vpcrouter.reconcile.facts import Decision, Observation, Outcome, Progress
+from vpcrouter.reconcile.facts import ChangeOutcome, Decision, Observation, Progress
 from vpcrouter.reconcile.status import DESCRIBE, FIRST_JUDGEMENT_S, REPORT_GAP_S, REST, Status
 from vpcrouter.routing.plan import Plan, Problem
 
@@ -73,7 +73,7 @@ def test_the_first_report_is_made_at_once_and_others_when_there_is_news() -> Non
         (lambda status: status.observed(READ), True),
         (lambda status: status.observed(Observation(NOW_S, is_unreadable=True)), True),
         (lambda status: status.observed(Observation(NOW_S)), False),
-        (lambda status: status.change_ended(Outcome(TO_B, NOW_S)), True),
+        (lambda status: status.change_ended(ChangeOutcome(TO_B, NOW_S)), True),
         (lambda status: status.decided(NOTHING_TO_DO), True),
         (lambda status: status.decided(WAITING), False),
     ],
@@ -128,10 +128,10 @@ def test_a_new_spec_wakes_nobody_up_while_there_is_no_view_to_describe() -> None
 
 
 def test_an_accepted_change_makes_it_new_and_a_refused_one_does_not(played: Played) -> None:
-    played.status.change_ended(Outcome(TO_B, NOW_S))
+    played.status.change_ended(ChangeOutcome(TO_B, NOW_S))
     played.status.describe_if_due(SPEC, VIEW, NOW_S + 100.0)
     assert played.calls.under_way == {}
-    played.status.change_ended(Outcome(TO_B, NOW_S, is_accepted=True))
+    played.status.change_ended(ChangeOutcome(TO_B, NOW_S, is_accepted=True))
     played.status.describe_if_due(SPEC, VIEW, NOW_S + 100.0)
     assert list(played.calls.under_way) == [DESCRIBE]
 

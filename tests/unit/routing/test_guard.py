@@ -5,8 +5,9 @@ import pytest
 from tests.unit.building import CIDR, NAT, A, health, planned, said, spec, view
 from vpcrouter.model.spec import RouteSpec
 from vpcrouter.model.view import Route, View
+from vpcrouter.routing.change import Action
 from vpcrouter.routing.guard import ALWAYS_DELETABLE, guard, reason_to_wait, too_many_deletions
-from vpcrouter.routing.plan import Action, Plan
+from vpcrouter.routing.plan import Plan
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.building import CIDR, A, B
+from vpcrouter.routing.change import Action, Change, Urgency
 from vpcrouter.routing.pace import Pace
-from vpcrouter.routing.plan import Action, Change, Urgency
 
 BURST, RATE = 50, 5
 CALL_S = 0.2

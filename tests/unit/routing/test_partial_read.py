@@ -3,8 +3,8 @@
 import pytest
 
 from tests.unit.building import CIDR, INTERFACES, OTHER, A, B, interface, table, view
+from vpcrouter.routing.change import Action, Change, Urgency
 from vpcrouter.routing.partial_read import MOST, PartialRead, ReadRequest, ReadRequests, renewed
-from vpcrouter.routing.plan import Action, Change, Urgency
 
 TO_A = Change(Urgency.FAILED, "rtb-1", CIDR, Action.REPLACE, "eni-a", A, "eni-b", B)
 TO_B = TO_A._replace(table="rtb-2", interface="eni-b", host=B)

@@ -34,7 +34,8 @@ from tests.unit.building import (
 )
 from vpcrouter.model.host_state import Health
 from vpcrouter.model.view import Route
-from vpcrouter.routing.plan import DEFAULT_ROUTE, Plan, Policy, Urgency, is_ignored, plan
+from vpcrouter.routing.change import Urgency
+from vpcrouter.routing.plan import DEFAULT_ROUTE, Plan, Policy, is_ignored, plan
 
 TO_A = f"to {A} (eni-a)"
 TO_B = f"to {B} (eni-b)"

@@ -11,7 +11,8 @@ from tests.unit.strategies import HEALTHS, POLICIES, SPECS, VIEWS
 from vpcrouter.model.host_state import Health, State
 from vpcrouter.model.spec import RouteSpec
 from vpcrouter.model.view import Route, View
-from vpcrouter.routing.plan import DEFAULT_ROUTE, Action, Change, Policy, plan
+from vpcrouter.routing.change import Action, Change
+from vpcrouter.routing.plan import DEFAULT_ROUTE, Policy, plan
 from vpcrouter.routing.verify import changed
 
 Case = tuple[RouteSpec, Health, View, Policy]

@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.building import CIDR, A, B
 from vpcrouter.backoff import FIRST_PAUSE_S, LONGEST_PAUSE_S, backoff_s
-from vpcrouter.routing.plan import Action, Change, Urgency
+from vpcrouter.routing.change import Action, Change, Urgency
 from vpcrouter.routing.retry import Retries
 
 CHANGE = Change(Urgency.FAILED, "rtb-1", CIDR, Action.REPLACE, "eni-b", B, "eni-a", A)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.unit.building import CIDR, OTHER, A, B, view
 from vpcrouter.model.view import View
-from vpcrouter.routing.plan import Action, Change, Urgency
+from vpcrouter.routing.change import Action, Change, Urgency
 from vpcrouter.routing.verify import SETTLE_S, Expectations, changed
 
 REPLACED = Change(Urgency.FAILED, "rtb-1", CIDR, Action.REPLACE, "eni-b", B, "eni-a", A)

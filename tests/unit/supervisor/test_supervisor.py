@@ -42,7 +42,7 @@ def read(supervisor: Supervisor, settings: Settings) -> None:
     supervisor._reload.ask()
     supervisor._reload.begin()
     report = SettingsReport(settings)
-    supervisor._on_message(reader, Envelope(reader.name, 1, 1, 0.0, report))
+    supervisor._on_message(reader, Envelope(reader.name, 1, 0.0, report))
 
 
 def test_settings_that_were_read_start_their_workers(settings: Settings) -> None:
