@@ -68,8 +68,9 @@ class Applier:
         expected_s = self._pace.expected_s(self._queue, now_s)
         self.outlook = ""
         if expected_s >= WORTH_SAYING_S:
-            waiting = count_of(len(self._queue), "route")
-            self.outlook = f"{waiting} to go, up to {expected_s:.0f} s at {self._pace.rate} calls/s"
+            pending = count_of(len(self._queue), "change")
+            rate = f"{self._pace.rate} calls/s"
+            self.outlook = f"{pending} pending, up to {expected_s:.0f} s at {rate}"
 
     def start_all(self, wait: Callable[[float], object], now_s: float) -> None:
         """Start all that may be started now, and let their threads send.
@@ -133,7 +134,7 @@ class Applier:
         if done.error is not None:
             return self._refused(change, done.error, done.ended_s)
         if self._retries.succeeded(change.key):
-            self._log.info("accepted after all", change=str(change))
+            self._log.info("change succeeded on retry", change=str(change))
         times_s = {"decided": decided_at, "accepted": done.ended_s}
         failed_at = failed_since.get(change.was_host or "")
         if failed_at is not None:
@@ -165,7 +166,7 @@ class Applier:
             return self._throttled(change, now_s)
         is_stale = error.code in STALE_VIEW_CODES
         if self._retries.failed(change, str(error), is_stale, now_s):
-            self._log.error("EC2 refused a change", change=str(change), reason=str(error))
+            self._log.error("EC2 rejected change", change=str(change), reason=str(error))
         if not is_stale:
             return Outcome(change, now_s)
         if self._retries.awaits_view(change.key):
@@ -174,6 +175,8 @@ class Applier:
 
     def _throttled(self, change: Change, now_s: float) -> Outcome:
         if not self._pace.is_throttled:
-            self._log.warning("EC2 throttles", calls_per_s=self._pace.rate, left=self._pending)
+            self._log.warning(
+                "EC2 is throttling changes", calls_per_s=self._pace.rate, left=self._pending
+            )
         self._pace.refused(change, now_s)
         return Outcome(change, now_s, is_throttled=True)

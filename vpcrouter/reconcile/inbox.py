@@ -86,7 +86,7 @@ class Inbox:
         for host in sorted(before.health.failed - health.failed):
             self._log.info("host no longer failed", host=host, state=str(health.state(host)))
         for host in sorted(before.health.damped - health.damped):
-            self._log.info("host is as good as others again", host=host)
+            self._log.info("host no longer damped", host=host)
         return True
 
     def _count_failures(self, before: Health, merged: Health, now_s: float) -> None:
@@ -95,5 +95,5 @@ class Inbox:
             self._has_failures = True
             if self._damping.failed(host, merged.failed_since.get(host, now_s)):
                 for_s = round(self._damping.until_s(host) - now_s, 1)
-                text = "host fails too often; others are preferred"
+                text = "host damped: failed too often; other hosts are preferred"
                 self._log.warning(text, host=host, for_s=for_s)

@@ -54,8 +54,8 @@ class Observer:
         self._log = log
         self._unreadable = Trouble(
             logs.get(__name__),
-            "EC2 cannot be read; routes stay as they are",
-            "EC2 can be read again",
+            "cannot read EC2; routes left unchanged",
+            "EC2 readable again",
         )
 
     @property
@@ -130,6 +130,8 @@ class Observer:
         self.view, seen = self._expectations.correct(view, at_s)
         if seen:
             slowest_s = max(at_s - each.accepted_s for each in seen)
-            self._log.info("changes seen", count=len(seen), slowest_ms=round(1000 * slowest_s, 1))
+            self._log.info(
+                "changes verified", count=len(seen), slowest_ms=round(1000 * slowest_s, 1)
+            )
         is_new = self.view != before
         return Observation(at_s, True, is_new, seen, self._requests.are_settled())

@@ -22,7 +22,7 @@ class PlanLog:
     def write(self, decision: Decision, outlook: str = "") -> None:
         """What was decided, what is withheld and why, and what no change can mend."""
         for reason in set(decision.withheld) - set(self._withheld):
-            self._log.error("held back", reason=reason)
+            self._log.error("changes withheld", reason=reason)
         self._withheld = decision.withheld
         if decision.plan is not self._plan:
             self._write_problems(decision.plan.problems)
@@ -45,8 +45,8 @@ class PlanLog:
         for problem in new[:LOGGED_AT_ONCE]:
             self._log.log(20 if problem.is_wait else 30, problem.text, cidr=problem.cidr)
         for problem in gone[:LOGGED_AT_ONCE]:
-            self._log.info("no longer so", cidr=problem.cidr, problem=problem.text)
+            self._log.info("problem resolved", cidr=problem.cidr, problem=problem.text)
         more, more_gone = (max(0, len(each) - LOGGED_AT_ONCE) for each in (new, gone))
         if more or more_gone:
-            text = "more of this kind; see /route_info"
+            text = "further problems not logged; see /route_info"
             self._log.warning(text, new=more, no_longer_so=more_gone)

@@ -21,9 +21,9 @@ class GuardResult:
 def reason_to_wait(spec: RouteSpec | None, view: View | None) -> str | None:
     """Why nothing can be planned yet."""
     if spec is None:
-        return "there is no route spec yet"
+        return "no route spec received yet"
     if view is None:
-        return "the route tables have not been read yet"
+        return "route tables not read yet"
     return None
 
 
@@ -47,6 +47,6 @@ def too_many_deletions(plan: Plan, view: View, delete_limit: float) -> str | Non
     if deletions <= delete_limit * ours:
         return None
     return (
-        f"{deletions} of {ours} instance routes would be deleted, more than the share of "
-        f"{delete_limit:g}; none is: mend the route spec, or raise delete_limit"
+        f"{deletions} of {ours} instance routes would be deleted, more than delete_limit "
+        f"{delete_limit:g} allows; deletions withheld: fix the route spec, or raise delete_limit"
     )

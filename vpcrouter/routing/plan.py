@@ -98,7 +98,7 @@ class Plan:
         names = {
             Urgency.FAILED: "moved off failed targets",
             Urgency.MISSING: "created",
-            Urgency.HOUSEKEEPING: "put right",
+            Urgency.HOUSEKEEPING: "corrected",
             Urgency.UNWANTED: "deleted",
         }
         said = [
@@ -210,7 +210,7 @@ class _Entry:
         if route is None:
             return self._missing(table, choice)
         if not self.view.is_ours(route):
-            text = f"{table.id} has a route to {route.target}, which is not ours to change"
+            text = f"{table.id} has a route to {route.target}, which vpcrouter does not manage"
             return Problem(self.cidr, text)
         if choice is not None and self.interface[choice].id == route.interface:
             return None
@@ -229,22 +229,23 @@ class _Entry:
 
     def _missing(self, table: RouteTable, choice: str | None) -> Change | Problem:
         if choice is None:
-            return self._nobody("no route")
+            return self._no_host("no route created")
         return self._change(Urgency.MISSING, Action.CREATE, table, choice, None, None)
 
     def _stay(self, current: str | None) -> Problem | None:
         """Nobody is fit to take the route over."""
         if current is not None and self.state[current] is not State.FAILED:
             return None
-        return self._nobody("the route stays as it is")
+        return self._no_host("route left unchanged")
 
-    def _nobody(self, consequence: str) -> Problem:
+    def _no_host(self, consequence: str) -> Problem:
         states = {self.state[host] for host in self.interface}
         if State.UNKNOWN in states:
-            text = f"{consequence} until the health of its hosts is known"
+            text = f"{consequence} until the state of its hosts is known"
             return Problem(self.cidr, text, is_wait=True)
-        why = "all its hosts have failed" if states else "none of its hosts is in the VPC"
-        return Problem(self.cidr, f"{why}; {consequence}")
+        if states:
+            return Problem(self.cidr, f"all hosts of this CIDR have failed; {consequence}")
+        return Problem(self.cidr, f"no host of this CIDR is in the VPC; {consequence}")
 
     def _current(self, route: Route) -> str | None:
         """The spec's host that the route points at; the best one where several share it."""
@@ -281,13 +282,13 @@ class _Entry:
         for host in self.hosts:
             interface = self.interface.get(host)
             if interface is None:
-                text = f"host {host} is on no instance's interface in {self.view.vpc}"
+                text = f"host {host} is not on an instance interface in {self.view.vpc}"
                 yield Problem(self.cidr, text)
             elif interface.source_dest_check:
                 yield Problem(
                     self.cidr,
-                    f"host {host}: the source/destination check of {interface.id} is on, "
-                    "so it drops what is routed to it; switch it off",
+                    f"host {host}: source/destination check is enabled on {interface.id}, "
+                    "so EC2 drops the traffic routed to it; disable the check",
                 )
 
 
