@@ -1,4 +1,4 @@
-"""Logs what was decided: only what is new since the last time."""
+"""Logs decisions: only what differs from the last one."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,11 @@ from vpcrouter.reconcile.facts import Decision
 from vpcrouter.routing.plan import Plan, Problem
 
 LOGGED_AT_ONCE = 20
-"""So many problems are logged one by one."""
+"""At most this many problems are logged one by one."""
 
 
 class PlanLog:
-    """Knows what was logged last."""
+    """Remembers what was logged last."""
 
     def __init__(self, log: Later, first: Decision) -> None:
         self._log = log
@@ -20,7 +20,7 @@ class PlanLog:
         self._sentence = first.sentence()
 
     def write(self, decision: Decision, outlook: str = "") -> None:
-        """What was decided, what is withheld and why, and what no change can mend."""
+        """Log the decision, what is withheld and why, and the problems no change can solve."""
         for reason in set(decision.withheld) - set(self._withheld):
             self._log.error("changes withheld", reason=reason)
         self._withheld = decision.withheld
@@ -33,7 +33,7 @@ class PlanLog:
         self._log.flush()
 
     def _is_progress(self, plan: Plan) -> bool:
-        """Whether there is only less left of what was to be done before."""
+        """Whether the changes are a proper subset of those planned before."""
         left = {change.key for change in plan.changes}
         return bool(left) and left < {change.key for change in self._plan.changes}
 

@@ -1,4 +1,4 @@
-"""What keeps a plan from being applied. Each rule returns the reason, or None."""
+"""Rules that withhold changes. Each returns the reason, or None."""
 
 from dataclasses import dataclass, replace
 
@@ -7,7 +7,7 @@ from vpcrouter.model.view import View
 from vpcrouter.routing.plan import Action, Plan
 
 ALWAYS_DELETABLE = 10
-"""So many deletions are never withheld, however small the VPC."""
+"""Up to this many deletions are never withheld, however small the VPC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ def reason_to_wait(spec: RouteSpec | None, view: View | None) -> str | None:
 
 
 def guard(plan: Plan, view: View, delete_limit: float, isolated: str | None = None) -> GuardResult:
-    """Take out of `plan` what the rules withhold: all of it if `isolated` says why we are."""
+    """`plan` without what the rules withhold: all changes if `isolated` gives a reason."""
     if isolated is not None:
         return GuardResult(replace(plan, changes=()), (isolated,))
     reason = too_many_deletions(plan, view, delete_limit)
@@ -39,7 +39,7 @@ def guard(plan: Plan, view: View, delete_limit: float, isolated: str | None = No
 
 
 def too_many_deletions(plan: Plan, view: View, delete_limit: float) -> str | None:
-    """Why the deletions of `plan` are not to be made."""
+    """Why the deletions of `plan` are withheld."""
     deletions = sum(change.action is Action.DELETE for change in plan.changes)
     if deletions <= ALWAYS_DELETABLE:
         return None
