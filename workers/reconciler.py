@@ -1,7 +1,7 @@
 """The central process: the only one that talks to EC2; owns route spec, health and view.
 
-One loop that never waits for EC2: calls are made in threads, and what is still to be done when one
-has ended is planned anew. No step knows another: here is what each is told of what others found.
+One loop that never waits for EC2: calls run in threads, and when one has ended, the remaining work
+is planned again. The steps do not know each other; this module passes their results on.
 """
 
 import random
@@ -31,10 +31,10 @@ class Reconciler(Worker):
     """Observe → plan → guard → apply → verify → report, over and over."""
 
     def run(self, mailbox: WorkerMailbox) -> None:
-        # So long must a thread that has a request to send wait for another that computes.
+        # The longest that a thread with a request to send waits for one that computes.
         sys.setswitchinterval(SWITCH_S)
         memory.keep_freed()
-        threading.stack_size(STACK_BYTES)  # which count against memory_limit
+        threading.stack_size(STACK_BYTES)  # stacks count against memory_limit
         values, now_s = self.values, time.monotonic()
         ec2 = Ec2(values["region"], values["vpc"])
         reads = (ec2.observe, ec2.read_part, values["route_recheck_interval"])
@@ -63,7 +63,7 @@ class Reconciler(Worker):
         if self._applier.release_retries(time.monotonic()) or must_plan:
             self._plan_and_guard(time.monotonic())
         self._applier.start_all(mailbox.wait, time.monotonic())
-        self._observer.start_reads(time.monotonic())  # which verify what was changed, too
+        self._observer.start_reads(time.monotonic())  # these also verify changes
         self._report(mailbox)
         now_s = time.monotonic()
         steps_at = (self._inbox.next_at(), self._status.next_at())
@@ -72,7 +72,7 @@ class Reconciler(Worker):
         self._calls.raise_if_stuck("EC2")
 
     def _hear(self, mailbox: WorkerMailbox) -> bool:
-        """Whether what others say is a reason to plan."""
+        """Process messages; whether they require a new plan."""
         flaps, spec_report = mailbox.take(DampingReport), mailbox.take(SpecReport)
         health_reports = mailbox.take_all(HealthReport)
         news = self._inbox.read(flaps, spec_report, health_reports, time.monotonic())
@@ -82,7 +82,7 @@ class Reconciler(Worker):
         return news.must_plan
 
     def _observe(self, done: Done[Change | str], mailbox: WorkerMailbox) -> bool:
-        """Whether the end of a call is a reason to plan."""
+        """Process the end of a call; whether it requires a new plan."""
         if isinstance(done.what, Change):
             failed_since = self._inbox.wanted.health.failed_since
             outcome = self._applier.ended(done.what, done, self._decision.made_at, failed_since)

@@ -1,10 +1,10 @@
-"""Lets a host die under the real daemon, on an embedded EC2, and shows what becomes of it."""
+"""Kills a host while the real daemon runs on an embedded EC2, and shows the failover."""
 
 import argparse
 
 from examples.demo.stop import Stop
 
-# Before the modules whose import takes a while.
+# Before importing the modules that take a while to load.
 STOP = Stop()
 STOP.catch_signals()
 
@@ -27,29 +27,29 @@ def main() -> int:
     parser.add_argument(
         "--once",
         action="store_true",
-        help="end after the failover; exit status 0 only if it really happened",
+        help="exit after the failover; exit status 0 only if it succeeded",
     )
     arguments = parser.parse_args()
     sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
     demo = Demo(Terminal())
     try:
         demo.run(arguments.once)
-    except BrokenPipeError:  # what reads our output has had enough
+    except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
-        # On a terminal, Ctrl-C ends EC2, too, which may be the first that is noticed of it.
+        # On a terminal, Ctrl-C also ends EC2, and its error may be seen before the signal.
         if not STOP.signal:
             if not isinstance(error, EXPECTED):
                 raise
             demo.terminal.line(f"\n{error}", "red")
             return 1
-        demo.terminal.line("\nEnded; nothing of it is left.")
+        demo.terminal.line("\nStopped; all processes and files were removed.")
     return demo.exit_status
 
 
 class Demo:
-    """One run. `exit_status` is what it would be if it ended now."""
+    """One run. `exit_status` is the status for exiting now."""
 
     def __init__(self, terminal: Terminal) -> None:
         self.terminal = terminal
@@ -63,21 +63,23 @@ class Demo:
 
     def run(self, once: bool) -> None:
         terminal = self.terminal
-        terminal.line("vpcrouter moves the routes of a dead host. No AWS: all is on this machine.")
+        terminal.line(
+            "vpcrouter moves the routes of a failed host. No AWS: everything runs on this machine."
+        )
         with world.running(STOP, self._tell) as running:
-            terminal.heading("The route tables before")
+            terminal.heading("Route tables before the failover")
             before = running.look()
             show.route_tables(terminal, before)
             cidr = next(iter(world.SPEC))
             victim = next(iter(before[cidr].values()))
-            terminal.heading(f"Host {victim} dies")
+            terminal.heading(f"Host {victim} is killed")
             happened = failover.cause(running, STOP, cidr)
             show.timeline(terminal, happened, running.port)
             show.verdict(terminal, happened)
             self._succeeded = not happened.faults
             if happened.faults:
                 terminal.line(running.daemon.log_tail())
-            terminal.heading("The route tables after")
+            terminal.heading("Route tables after the failover")
             after = running.look()
             show.route_tables(terminal, after)
             if not once:

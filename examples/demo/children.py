@@ -1,4 +1,4 @@
-"""Processes that the demo starts, so that none of them outlives it."""
+"""Starts and ends the demo's processes, so that none of them outlives it."""
 
 import ctypes
 import os
@@ -18,9 +18,9 @@ def start(
     output: int = subprocess.DEVNULL,
     pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start `command` in a session of its own, where a Ctrl-C on the terminal does not reach it.
+    """Start `command` in a new session, where Ctrl-C on the terminal does not reach it.
 
-    It gets SIGTERM when the thread that calls this ends, however it ends.
+    It gets SIGTERM when the calling thread ends, for whatever reason.
     """
     return subprocess.Popen(  # noqa: S603 - our own commands
         [str(word) for word in command],
@@ -39,7 +39,7 @@ def _die_with_parent() -> None:
 
 
 def end(process: subprocess.Popen[bytes], grace_s: float = 6.0) -> int:
-    """End it and what it started: SIGTERM, then SIGKILL; return its exit status."""
+    """End a process and its children: SIGTERM, then SIGKILL; return its exit status."""
     if process.poll() is None:
         process.terminate()
         try:

@@ -1,4 +1,4 @@
-"""The real `vpcrouterd` on an INI file, with what it says in a log file."""
+"""Runs the real `vpcrouterd` with an INI file and a log file."""
 
 import http.client
 import json
@@ -22,7 +22,7 @@ Ini = Mapping[str, Mapping[str, object]]
 
 
 class DaemonError(Exception):
-    """The daemon does not run as it should; says so with the end of its log."""
+    """The daemon does not run as expected; the message includes the end of its log."""
 
 
 def write_ini(path: Path, sections: Ini) -> None:
@@ -33,9 +33,9 @@ def write_ini(path: Path, sections: Ini) -> None:
 
 
 def settings(folder: Path, vpc: str, spec_path: Path, port: int) -> dict[str, dict[str, object]]:
-    """An INI file's sections: hosts are checked on TCP `port` each second, else the defaults.
+    """An INI file's sections: hosts are checked on TCP `port` every second; otherwise defaults.
 
-    The API gets a free port; whatever the daemon keeps is in `folder`.
+    The API gets a free port; the daemon's state is in `folder`.
     """
     return {
         "vpcrouter": {
@@ -63,7 +63,7 @@ class Daemon:
 
     def __enter__(self) -> Self:
         if not PROGRAM.exists():
-            raise DaemonError(f"there is no {PROGRAM}; is the package installed?")
+            raise DaemonError(f"{PROGRAM} not found; is the package installed?")
         with self.log_path.open("wb") as log:
             self._process = children.start(
                 [PROGRAM, "--config", self.ini_path], env=self._env, output=log.fileno()
@@ -83,10 +83,10 @@ class Daemon:
         return self._process.pid
 
     def check(self) -> None:
-        """Raises DaemonError when it has ended."""
+        """Raises DaemonError if the daemon has exited."""
         status = self._process.poll()
         if status is not None:
-            raise self.error(f"vpcrouterd has ended with status {status}")
+            raise self.error(f"vpcrouterd exited with status {status}")
 
     def error(self, sentence: str) -> DaemonError:
         return DaemonError(f"{sentence}; the end of its log:\n{self.log_tail()}")
@@ -97,7 +97,7 @@ class Daemon:
 
     @property
     def url(self) -> str:
-        """Where the API is, as the log tells; empty until it does."""
+        """The API's URL from the log; empty until it is logged."""
         if not self._url:
             text = self.log_path.read_text(encoding="utf-8", errors="replace")
             found = re.search(r"api=(http://[^\s/]+)", text)
@@ -105,7 +105,7 @@ class Daemon:
         return self._url
 
     def ask(self, path: str) -> tuple[int, Any]:
-        """The API's status and answer; status 0 while there is none."""
+        """The API's status and answer; status 0 if there is no answer."""
         if not self.url:
             return 0, None
         address = urlsplit(self.url)
@@ -122,14 +122,14 @@ class Daemon:
             connection.close()
 
     def is_ready(self) -> bool:
-        """Whether /health says 200. Raises DaemonError when the daemon has ended."""
+        """Whether /health answers 200. Raises DaemonError if the daemon has exited."""
         self.check()
         status, _ = self.ask("/health")
         return status == 200
 
     def wait(self, is_so: Callable[[], T], what: str, limit_s: float, pause_s: float) -> T:
-        """The first truthy answer of `is_so`. Raises DaemonError after `limit_s`, and when the
-        daemon has ended."""
+        """The first truthy answer of `is_so`. Raises DaemonError after `limit_s`, and if the
+        daemon has exited."""
         deadline_s = time.monotonic() + limit_s
         while not (answer := is_so()):
             self.check()

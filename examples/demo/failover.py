@@ -1,4 +1,4 @@
-"""A host dies: what became of its routes, by EC2's own answers and by the daemon's."""
+"""Kills a host and follows its routes, as seen by EC2 and as reported by the daemon."""
 
 import time
 from collections.abc import Mapping
@@ -19,20 +19,20 @@ Key = tuple[str, str]
 
 @dataclass
 class Failover:
-    """Times are seconds since the death."""
+    """Times are seconds since the host was killed."""
 
     host: str
     pid: int
     routes: frozenset[Key]
     """The routes that pointed at the host."""
     moved: dict[Key, tuple[float, str]] = field(default_factory=dict)
-    """When EC2 showed that a route had left the host, and where it points now."""
+    """When EC2 showed that a route had moved, and where it points now."""
     stages: dict[Key, Mapping[str, float]] = field(default_factory=dict)
-    """The daemon's own account of each change."""
+    """The stages of each change, as reported by the daemon."""
 
     @property
     def faults(self) -> list[str]:
-        """What is not as it should be; empty after a true failover."""
+        """What went wrong; empty after a successful failover."""
         found: list[str] = []
         for cidr, table in sorted(self.routes):
             where = f"{cidr} in {table}"
@@ -44,7 +44,7 @@ class Failover:
                 found.append(f"{where} points at {now}, which the route spec does not name")
             missing = set(STAGES) - self.stages.get((cidr, table), {}).keys()
             if missing:
-                found.append(f"{where}: the API does not tell when it was {', '.join(missing)}")
+                found.append(f"{where}: the API reports no time for {', '.join(missing)}")
         return found
 
 

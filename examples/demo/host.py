@@ -1,7 +1,7 @@
-"""A host that is alive as long as this process: `python examples/demo/host.py ADDRESS PORT`.
+"""A host that runs as long as this process: `python examples/demo/host.py ADDRESS PORT`.
 
-It accepts TCP connections and closes them. With a third argument, it does so on the listening
-socket that it has inherited under that number. Run as a file, it needs the standard library only.
+It accepts TCP connections and closes them. A third argument is the file descriptor of an inherited
+listening socket to use. It needs only the standard library.
 """
 
 import contextlib

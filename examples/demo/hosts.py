@@ -1,4 +1,4 @@
-"""Hosts: a process with a listener on a loopback address each."""
+"""Hosts: each is a process that listens on a loopback address."""
 
 import contextlib
 import errno
@@ -18,7 +18,7 @@ TRIES = 20
 
 
 class Host:
-    """One host; alive as long as its process."""
+    """One host, which runs as long as its process."""
 
     def __init__(self, address: str, port: int, listener: socket.socket) -> None:
         self.address = address
@@ -56,9 +56,9 @@ class Host:
 
 @contextlib.contextmanager
 def running(addresses: Sequence[str]) -> Iterator[tuple[int, dict[str, Host]]]:
-    """Hosts at these addresses that all listen on one port: the port, and each by its address.
+    """Hosts at these addresses, all on the same port: the port, and the hosts by address.
 
-    Raises OSError when there is no such port.
+    Raises OSError if no port is free at all addresses.
     """
     with ExitStack() as stack:
         port, listeners = _listen(addresses)

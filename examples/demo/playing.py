@@ -1,4 +1,4 @@
-"""While the demo stays up: every change is told as it happens."""
+"""While the demo stays up: reports every change as it happens."""
 
 import time
 
@@ -12,7 +12,7 @@ LOOKS_PER_QUESTION = 2
 
 
 class Playing:
-    """Compares what EC2, the API and the hosts' processes say with what was told last."""
+    """Compares EC2, the API and the hosts' processes with what was reported last."""
 
     def __init__(self, terminal: Terminal, world: World, now: Tables) -> None:
         self._terminal = terminal
@@ -41,7 +41,7 @@ class Playing:
             host = self._world.hosts[address]
             if not host.is_alive:
                 self._alive.discard(address)
-                self._tell(f"host {address} (pid {host.pid}) has died")
+                self._tell(f"host {address} (pid {host.pid}) exited")
 
     def _tell_routes(self) -> None:
         before, self._tables = self._tables, self._world.look()
@@ -60,17 +60,17 @@ class Playing:
         for fact in sorted(facts - self._facts):
             self._tell(fact, "red")
         for fact in sorted(self._facts - facts):
-            self._tell(f"no longer: {fact}")
+            self._tell(f"resolved: {fact}")
         self._facts = facts
 
     def _ask(self) -> set[str] | None:
-        """What the API says is wrong; None when it says nothing."""
+        """The problems that the API reports; None if it does not answer."""
         _, ips = self._world.daemon.ask("/ips")
         _, info = self._world.daemon.ask("/route_info")
         if ips is None or info is None:
             return None
         return {
-            *(f"host {address} is failed" for address in ips["failed_ips"]),
+            *(f"host {address} failed" for address in ips["failed_ips"]),
             *(f"route spec refused: {fault}" for fault in info["refused_spec"]),
             *info["problems"],
         }

@@ -1,4 +1,4 @@
-"""What the demo shows: the route tables, the failover, and how to play on."""
+"""The demo's output: the route tables, the failover, and what to try next."""
 
 import sys
 from pathlib import Path
@@ -19,11 +19,13 @@ def route_tables(terminal: Terminal, now: Tables) -> None:
 
 
 def timeline(terminal: Terminal, failover: Failover, port: int) -> None:
-    """The failover stage by stage, in seconds since the death."""
+    """The failover stage by stage, in seconds since the host was killed."""
     stages = failover.stages
-    rows = [(0.0, "died", f"killed pid {failover.pid}; port {port} of {failover.host} refuses")]
+    rows = [
+        (0.0, "killed", f"pid {failover.pid}; {failover.host} refuses connections to port {port}")
+    ]
     for stage, text in (
-        ("detected", f"three misses in a row: {failover.host} has failed"),
+        ("detected", f"three misses in a row: {failover.host} failed"),
         ("decided", _decision(failover)),
     ):
         rows += [(min(at[stage] for at in stages.values()), stage, text)] if stages else []
@@ -32,10 +34,10 @@ def timeline(terminal: Terminal, failover: Failover, port: int) -> None:
         rows.append((at["accepted"], "replaced", f"{cidr} in {table}: now {to}"))
     if failover.moved:
         last_s = max(at_s for at_s, _ in failover.moved.values())
-        rows.append((last_s, "seen", "in the route tables, by a look of the demo's own"))
+        rows.append((last_s, "seen", "the demo reads the new routes from EC2"))
     if stages:
         last_s = max(at["seen"] for at in stages.values())
-        rows.append((last_s, "verified", "in the route tables, by the daemon's own look"))
+        rows.append((last_s, "verified", "the daemon reads the new routes from EC2"))
     terminal.rows([(f"{at_s:6.3f} s", stage, text) for at_s, stage, text in rows], ["", "bold"])
 
 
@@ -46,23 +48,23 @@ def _decision(failover: Failover) -> str:
 
 def verdict(terminal: Terminal, failover: Failover) -> None:
     if failover.faults:
-        terminal.heading("The failover did not happen as it should")
+        terminal.heading("The failover did not succeed")
         for fault in failover.faults:
             terminal.line(f"  {fault}", "red")
         return
     last_s = max(at_s for at_s, _ in failover.moved.values())
     terminal.line()
     terminal.line(
-        f"All {len(failover.routes)} routes had left {failover.host} "
-        f"{last_s:.2f} s after its death.",
+        f"All {len(failover.routes)} routes of {failover.host} had moved "
+        f"{last_s:.2f} s after it was killed.",
         "green",
     )
 
 
 def invitation(terminal: Terminal, world: World, now: Tables) -> None:
-    """How to play on."""
-    terminal.heading("Play on; what changes is shown below. Ctrl-C ends and removes everything.")
-    dead = next(address for address, host in world.hosts.items() if not host.is_alive)
+    """What to try next."""
+    terminal.heading("Try more; changes are shown below. Ctrl-C stops and removes everything.")
+    killed = next(address for address, host in world.hosts.items() if not host.is_alive)
     terminal.rows(
         [
             ("open", f"{world.daemon.url}/", "(/health /ips /route_info /vpc ...)"),
@@ -72,8 +74,8 @@ def invitation(terminal: Terminal, world: World, now: Tables) -> None:
         ["bold"],
     )
     terminal.rows(_hosts_to_kill(world, now), ["bold"])
-    terminal.line("  or bring a dead host back, to be eligible again 10 s later:")
-    terminal.line(f"  {_short(sys.executable)} {_short(PROGRAM)} {dead} {world.port}", "bold")
+    terminal.line("  or restart a killed host, which is eligible again 10 s later:")
+    terminal.line(f"  {_short(sys.executable)} {_short(PROGRAM)} {killed} {world.port}", "bold")
 
 
 def _hosts_to_kill(world: World, now: Tables) -> list[tuple[str, str, str, str]]:

@@ -1,4 +1,4 @@
-"""Ending at any moment: signals only leave a note, and every wait sees it."""
+"""Stops the demo at any moment: a signal only sets a flag, which every wait checks."""
 
 import os
 import select
@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 class StoppedError(Exception):
-    """A signal asks the demo to end."""
+    """A signal asked the demo to stop."""
 
 
 class Stop:
-    """Whether the demo is asked to end. Owned by the main thread."""
+    """Whether the demo was asked to stop. Owned by the main thread."""
 
     def __init__(self) -> None:
         self.signal = 0
@@ -38,7 +38,7 @@ class Stop:
             raise StoppedError
 
     def wait(self, seconds: float) -> None:
-        """Let time pass. Raises StoppedError on a signal."""
+        """Sleep. Raises StoppedError on a signal."""
         select.select([self._fd], [], [], seconds)
         self.check()
 

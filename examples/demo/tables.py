@@ -1,4 +1,4 @@
-"""An independent look at the route tables, by nothing but EC2's own answers."""
+"""Reads the route tables independently of the daemon, directly from EC2."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tests.aws.client import Network
 
 Tables = Mapping[str, Mapping[str, str]]
-"""CIDR → route table → host (or interface, where it is no host's)."""
+"""CIDR → route table → host (or interface, if it is not a host's)."""
 
 
 def look(network: Network) -> Tables:
@@ -28,7 +28,7 @@ def look(network: Network) -> Tables:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What became of a CIDR in some tables; None is no route."""
+    """How a CIDR's route changed in some tables; None is no route."""
 
     cidr: str
     was: str | None

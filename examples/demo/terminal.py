@@ -1,4 +1,4 @@
-"""Plain lines and aligned columns; colour only where a person looks at them."""
+"""Plain lines and aligned columns; colour only on a terminal."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ INDENT = "  "
 
 
 class Terminal:
-    """Writes to `out` at once."""
+    """Writes to `out` without buffering."""
 
     def __init__(self, out: TextIO = sys.stdout) -> None:
         self._out = out

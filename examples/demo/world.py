@@ -1,4 +1,4 @@
-"""All that the demo runs: the embedded EC2 with a VPC, the hosts, the daemon."""
+"""Everything that the demo runs: the embedded EC2 with a VPC, the hosts, the daemon."""
 
 import contextlib
 import json
@@ -44,13 +44,13 @@ class World:
 
 
 def zone_of(address: str) -> str:
-    """The zone that `Network` has put the address in."""
+    """The zone in which `Network` has put the address."""
     return f"zone {'abc'[int(address.split('.')[2]) - 1]}"
 
 
 @contextlib.contextmanager
 def running(stop: Stop, tell: Callable[[str, str], None]) -> Iterator[World]:
-    """Start everything and wait until the routes are set; end and remove all of it.
+    """Start everything and wait until the routes are set; stop and remove it at the end.
 
     `tell` gets the name and a description of each thing that runs. Raises DaemonError,
     StoppedError, OSError (no port is free), RuntimeError (no EC2).
@@ -66,7 +66,7 @@ def running(stop: Stop, tell: Callable[[str, str], None]) -> Iterator[World]:
         tell("VPC", f"{network.vpc_id}, three zones, {tables_count} route tables")
         stop.check()
         port, hosts = stack.enter_context(host_processes.running(ADDRESSES))
-        tell("hosts", f"{len(hosts)}, two a zone; TCP port {port}, checked each second")
+        tell("hosts", f"{len(hosts)}, two per zone; TCP port {port}, checked every second")
         spec_path = folder / "route-spec.conf"
         spec_path.write_text(json.dumps(SPEC, indent=4) + "\n", encoding="utf-8")
         daemon = Daemon(folder, ec2.env())
@@ -81,7 +81,7 @@ def running(stop: Stop, tell: Callable[[str, str], None]) -> Iterator[World]:
 
 
 def forget_aws_settings() -> None:
-    """Nobody's own AWS settings may lead this process or its children anywhere else."""
+    """Keep this process and its children from using the user's AWS settings."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull

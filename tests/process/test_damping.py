@@ -30,7 +30,7 @@ def test_a_flapping_host_is_the_last_resort(
         wait_failed(daemon, A)
         hosts.revive(A)
         wait_failed(daemon)
-    daemon.wait_log("host fails too often")
+    daemon.wait_log("host damped: failed too often")
     assert list(daemon.json("/ips")["damped_ips"]) == [A]
     assert list(daemon.json("/health")["damped_ips"]) == [A]
     os.kill(daemon.worker_pids()["reconciler"], signal.SIGKILL)

@@ -17,7 +17,7 @@ from tests.aws.client import ROOT
 from tests.waiting import wait_until
 
 MARK = "VPCROUTER_TEST_MARK"
-STAGES = ("died", "detected", "decided", "replaced", "seen", "verified")
+STAGES = ("killed", "detected", "decided", "replaced", "seen", "verified")
 
 
 class DemoRun:
@@ -90,10 +90,10 @@ def test_once_shows_every_stage_and_ends_by_itself() -> None:
             ]
             for stage in STAGES
         ]
-        died, detected, decided, replaced, _, verified = times
+        killed, detected, decided, replaced, _, verified = times
         assert len(replaced) in (3, 6), "one route or two, in three tables"
-        assert died == [0.0]
-        assert died < detected <= decided <= [min(replaced)]
+        assert killed == [0.0]
+        assert killed < detected <= decided <= [min(replaced)]
         assert max(replaced) <= verified[0] < 10
         assert "\033" not in run.output
         run.assert_nothing_is_left()
@@ -103,7 +103,7 @@ def test_what_changes_is_told_until_ctrl_c_removes_everything() -> None:
     with demo() as run:
         pid, host, cidr = run.wait_output(r"^ +kill (\d+) +(\S+) +zone . +(\S+)$").groups()
         path = Path(run.wait_output(r"^ +edit +(\S+)")[1])
-        run.wait_output("bring a dead host back")
+        run.wait_output("restart a killed host")
         assert any("vpcrouterd" in command for command in run.processes())
         os.kill(int(pid), signal.SIGTERM)
         run.wait_output(rf"{cidr} in 3 route tables: {host} -> 127")
@@ -119,7 +119,7 @@ def test_what_changes_is_told_until_ctrl_c_removes_everything() -> None:
     [
         (signal.SIGINT, "No AWS"),
         (signal.SIGTERM, "VPC +vpc-"),
-        (signal.SIGINT, "Host .* dies"),
+        (signal.SIGINT, "Host .* is killed"),
     ],
 )
 def test_a_signal_before_the_failover_removes_everything(
@@ -136,8 +136,8 @@ def test_a_signal_before_the_failover_removes_everything(
 def test_a_killed_daemon_is_told() -> None:
     with demo() as run:
         pid = run.wait_output(r"vpcrouterd, pid (\d+)")[1]
-        run.wait_output("bring a dead host back")
+        run.wait_output("restart a killed host")
         os.kill(int(pid), signal.SIGTERM)
         assert run.process.wait(15) == 1
-        run.wait_output(r"vpcrouterd has ended with status 0; the end of its log:\n.*timestamp=")
+        run.wait_output(r"vpcrouterd exited with status 0; the end of its log:\n.*timestamp=")
         run.assert_nothing_is_left()

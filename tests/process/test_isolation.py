@@ -46,11 +46,11 @@ def test_cut_off_it_changes_nothing_until_probes_come_back(
     daemon = start_daemon()
     first = wait_target(net, set(ADDRESSES))
     daemon.wait_healthy()
-    daemon.wait_log("changes seen")
+    daemon.wait_log("changes verified")
     since = ec2.calls()[-1].seq
     for host in (first, *(set(ADDRESSES) - {first})):
         hosts.kill(host)  # all at once, though each host's next probe is at a time of its own
-    daemon.wait_log("held back")
+    daemon.wait_log("changes withheld")
     wait_until(lambda: any("isolated" in reason for reason in reasons(daemon)), 10, daemon.log)
     cut_off = "it is we who are cut off"
     wait_until(lambda: cut_off in daemon.json("/")["decided"], 5, daemon.log)

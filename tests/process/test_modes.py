@@ -220,7 +220,7 @@ def test_nowhere_near_aws_is_one_clear_error(
         assert daemon.wait_exit(15) == 78
         (line,) = daemon.log().splitlines()
     assert line.startswith("vpcrouter: vpc: is needed: --vpc, or vpc in section [vpcrouter]")
-    assert "the instance metadata service does not tell it (" in line
+    assert "the instance metadata service did not provide it (" in line
 
 
 def test_a_metadata_service_that_hangs_is_given_up_in_2_s(

@@ -75,7 +75,7 @@ def test_under_a_token_bucket_every_route_moves_and_few_calls_are_refused(
     ec2.settings(bucket={"capacity": 4, "per_s": 5})
     mark = ec2.calls()[-1].seq
     hosts.kill(HOSTS[0])
-    many.wait_log("EC2 throttles")
+    many.wait_log("EC2 is throttling changes")
     wait_until(lambda: many.json("/route_info")["pending"]["changes"], 10, many.log)
     for cidr in CIDRS:
         wait_target(net, set(HOSTS[1:]), cidr)
@@ -85,7 +85,7 @@ def test_under_a_token_bucket_every_route_moves_and_few_calls_are_refused(
     assert len(refused) <= 16 + 4, "as many as may be under way, and then one now and again"
     many.wait_healthy()
     assert "refused a change" not in many.log()
-    assert many.log().count("EC2 throttles") == 1
+    assert many.log().count("EC2 is throttling changes") == 1
     wait_until(lambda: not many.json("/route_info")["pending"]["changes"], 10, many.log)
 
 

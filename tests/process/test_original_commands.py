@@ -174,7 +174,7 @@ def test_configfile_must_be_there_at_the_start(place: Place) -> None:
 @needs("curl")
 def test_http(place: Place) -> None:
     daemon = place.run("vpcrouter -m http -r us-east-1 -v vpc-350d6a51")
-    daemon.wait_log('decided="waiting: there is no route spec yet"', SOON_S)
+    daemon.wait_log('decided="waiting: no route spec received yet"', SOON_S)
     assert curl(f"{API}/route_spec")[0] == 404
     spec = json.dumps({OTHER: [HOSTS[0]], CIDR: [HOSTS[1], HOSTS[2]]})
     documented = shlex.split(

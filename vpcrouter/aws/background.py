@@ -1,4 +1,4 @@
-"""Calls that may take long, made in threads, so that the loop that asks for them never waits."""
+"""Calls that may take long run in threads, so that the loop that starts them never blocks."""
 
 import os
 import time
@@ -43,7 +43,7 @@ class BackgroundCalls(Generic[K]):
         return len(self.under_way) < self.parallel
 
     def start(self, what: K, function: Callable[[], Any]) -> None:
-        """Make the call for `what`, which must have none under way."""
+        """Start the call for `what`. No call for it may be under way."""
         self.under_way[what] = time.monotonic()
 
         def ended(future: Future[Any]) -> None:
@@ -53,7 +53,7 @@ class BackgroundCalls(Generic[K]):
         self._pool.submit(function).add_done_callback(ended)
 
     def collect(self) -> list[Done[K]]:
-        """The calls that have ended since; an error that is no Ec2Error is raised here."""
+        """The calls that ended since the last time. Raises any error other than an Ec2Error."""
         try:
             os.eventfd_read(self.fd)
         except BlockingIOError:
@@ -70,7 +70,7 @@ class BackgroundCalls(Generic[K]):
         return done
 
     def raise_if_stuck(self, service: str) -> None:
-        """Raise an Ec2Error when a call to `service` never returns, as far as anybody can tell."""
+        """Raise an Ec2Error when a call to `service` has run for longer than `CALL_LIMIT_S`."""
         now_s = time.monotonic()
         if now_s - min(self.under_way.values(), default=now_s) > CALL_LIMIT_S:
-            raise Ec2Error(service, "NoReturn", f"a call has not ended in {CALL_LIMIT_S:g} s")
+            raise Ec2Error(service, "NoReturn", f"a call did not return within {CALL_LIMIT_S:g} s")

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef
 
 PAGE_SIZE = 100
-"""As many as DescribeRouteTables allows; a page of interfaces could be ten times as large."""
+"""The most that DescribeRouteTables allows; a page of interfaces could hold ten times as many."""
 MIN_PAGE_SIZE = 5
 ROUTES_A_PAGE = 5_000
-"""About so many are asked for at once: while an answer is parsed, no other thread runs."""
+"""Approximate limit for a page: while an answer is parsed, no other thread runs."""
 PARALLEL_CALLS = 16
 
 THROTTLE_CODES = frozenset(
@@ -30,7 +30,7 @@ THROTTLE_CODES = frozenset(
         "SlowDown",
     }
 )
-"""Errors that say that a token bucket is empty, and nothing of the change itself."""
+"""Errors that mean an empty token bucket. They say nothing about the change itself."""
 
 OF_INSTANCES = frozenset(
     {
@@ -42,7 +42,7 @@ OF_INSTANCES = frozenset(
         "State",
     }
 )
-"""What there is of a route to an instance, or to nothing."""
+"""The fields of a route to an instance, or of one without a target."""
 
 T = TypeVar("T")
 
@@ -50,14 +50,14 @@ T = TypeVar("T")
 class Ec2:
     """One VPC. Thread-safe, as boto3's clients are; every method is one or a few calls.
 
-    Raises ConfigError when there is no region; all else that goes wrong is an Ec2Error.
+    Raises ConfigError when there is no region. All other errors are Ec2Errors.
     """
 
     def __init__(self, region: str | None, vpc: str) -> None:
         self.vpc = vpc
         session = open_session(region)
         connections = PARALLEL_CALLS + 1
-        # A client each, so that what one learns of throttling does not slow the other.
+        # Separate clients, so that throttling of one does not slow down the other.
         self._reads: EC2Client = make_client(session, "ec2", attempts=3, connections=connections)
         self._writes: EC2Client = make_client(session, "ec2", attempts=1, connections=connections)
         self.region = self._reads.meta.region_name
@@ -66,11 +66,13 @@ class Ec2:
 
     def observe(self) -> View:
         """Read the whole VPC."""
-        # Tables before interfaces: what a route points at and is not found after, is gone.
+        # Tables before interfaces: a target that is missing from the later read is gone.
         tables = self._tables()
         if not tables:
             raise Ec2Error(
-                "DescribeRouteTables", "NoRouteTables", f"is {self.vpc} in {self.region}?"
+                "DescribeRouteTables",
+                "NoRouteTables",
+                f"{self.vpc} has no route table in {self.region}; check vpc and region",
             )
         subnets = self._subnets()
         interfaces = self._interfaces()
@@ -87,7 +89,7 @@ class Ec2:
         return self._known
 
     def read_part(self, request: ReadRequest) -> PartialRead:
-        """Read what is asked for, and no more."""
+        """Read only what `request` names."""
         tables: list[RouteTable] = []
         interfaces: list[Interface] = []
         if request.tables:
@@ -108,15 +110,15 @@ class Ec2:
         )
 
     def _subnets(self) -> list[Subnet]:
-        """Read by the client that never retries, if it can: it then has a connection at hand
-        when a route is to be changed."""
+        """Read with the client that never retries, if possible, so that it has an open connection
+        when a route has to be changed."""
         try:
             return self._describe(self._writes, "subnets", "Subnets", _subnet)
         except Ec2Error:
             return self._describe(self._reads, "subnets", "Subnets", _subnet)
 
     def change(self, change: Change) -> None:
-        """Make one change. It is done when this returns, though reads may not show it yet."""
+        """Make one change. EC2 has accepted it when this returns; reads may not show it yet."""
         where = {"RouteTableId": change.table, "DestinationCidrBlock": change.cidr}
         target = {"NetworkInterfaceId": change.interface} if change.interface else {}
         calls: Mapping[Action, tuple[str, Callable[..., Any]]] = {
@@ -154,9 +156,9 @@ def _filter(name: str, values: Iterable[str]) -> "FilterTypeDef":
 
 
 def _items(name: str, page: Mapping[str, Any], result_key: str) -> list[Mapping[str, Any]]:
-    """An answer without the list is no empty list: nothing may be concluded from it."""
+    """The list in an answer. A missing list is an error, not an empty list."""
     if result_key not in page:
-        raise Ec2Error(name, UNREADABLE, f"there is no {result_key} in the answer")
+        raise Ec2Error(name, UNREADABLE, f"no {result_key} in the answer")
     items: list[Mapping[str, Any]] = page[result_key]
     return items
 
@@ -188,7 +190,7 @@ def _route(cidr: str, raw: Mapping[str, Any]) -> Route:
 
 
 def _is_target(key: str) -> bool:
-    """Whether a field of a route names what it points at, of a kind known today or later."""
+    """Whether a field of a route names its target, including kinds of target not known today."""
     return key.endswith(("Id", "Arn")) and not key.endswith("OwnerId") and "Destination" not in key
 
 

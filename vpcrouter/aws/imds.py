@@ -1,4 +1,4 @@
-"""The instance metadata service (IMDSv2): which region and VPC this very instance is in.
+"""The instance metadata service (IMDSv2): the region and VPC of this instance.
 
 https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html
 """
@@ -18,9 +18,9 @@ NEEDED = "is needed: --{0}, or {0} in section [vpcrouter]"
 
 
 class Metadata:
-    """A short conversation with the service: all of it in at most `PATIENCE_S` seconds.
+    """A client for the service. All its requests together take at most `PATIENCE_S` seconds.
 
-    The end point and whether to ask at all follow the AWS SDKs' environment variables.
+    The AWS SDKs' environment variables set the end point and can disable it.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Metadata:
             reason = getattr(error, "reason", error)
             raise ConfigError([_not_here(option, str(reason))]) from None
         if not answer:
-            raise ConfigError([_not_here(option, f"it has no {path}")])
+            raise ConfigError([_not_here(option, f"no {path} in its answer")])
         return answer
 
     def _ask(self, method: str, path: str, headers: dict[str, str]) -> str:
@@ -60,7 +60,7 @@ class Metadata:
         if left_s <= 0:
             raise TimeoutError("timed out")
         request = urllib.request.Request(self._endpoint + path, headers=headers, method=method)  # noqa: S310
-        # Not through a proxy: it would tell of the proxy's instance.
+        # Not through a proxy: it would answer for the proxy's instance.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=left_s) as answer:
             return str(answer.read(MAX_ANSWER_BYTES).decode("ascii")).strip()
@@ -68,4 +68,4 @@ class Metadata:
 
 def _not_here(option: str, reason: str) -> str:
     needed = NEEDED.format(option)
-    return f"{option}: {needed}; the instance metadata service does not tell it ({reason})"
+    return f"{option}: {needed}; the instance metadata service did not provide it ({reason})"

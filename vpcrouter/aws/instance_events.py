@@ -1,4 +1,4 @@
-"""Events that AWS sends of instances: what they mean, and for how long they count. Pure.
+"""Events about instances from AWS: what they mean, and how long they stay valid. Pure.
 
 Sources: "EC2 Instance State-change Notification", "Spot Instance interruption notices" and
 "rebalance recommendations" in the EC2 User Guide; "Alarm events and EventBridge" and "Notify
@@ -18,7 +18,7 @@ from vpcrouter.model.host_state import State
 
 INSTANCE = re.compile(r"i-[0-9a-f]{8,17}")
 LATE_S = 60.0
-"""A change of state so old is no news to act on: EC2 is asked what is true now."""
+"""An older change of state is not acted on: EC2 is asked for the current state instead."""
 ALARM = "ALARM"
 ALARM_OVER = "OK"
 
@@ -33,7 +33,7 @@ class EventKind(StrEnum):
 
 
 COUNTS_FOR_S = {EventKind.INTERRUPTION: 600.0, EventKind.REBALANCE: 86_400.0}
-"""An interruption follows its warning in two minutes; a recommendation is never taken back."""
+"""An interruption follows its warning in two minutes; a recommendation is never withdrawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Event:
 def parse_event(body: str) -> Event:
     """The event in a queue's message, from EventBridge or an alarm's SNS topic.
 
-    Raises ValueError, with a sentence, for all else.
+    Raises ValueError, with the reason, for anything else.
     """
     try:
         found = json.loads(body)
@@ -59,7 +59,7 @@ def parse_event(body: str) -> Event:
             found = json.loads(found["Message"])
         return _from_alarm(found) if "AlarmName" in found else _from_bridge(found)
     except (KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
-        raise ValueError(f"it makes no sense: {type(error).__name__}: {error}") from None
+        raise ValueError(f"malformed event: {type(error).__name__}: {error}") from None
 
 
 def _from_bridge(found: Mapping[str, Any]) -> Event:
@@ -79,7 +79,7 @@ def _from_bridge(found: Mapping[str, Any]) -> Event:
         ):
             value = ALARM_OVER
         case source, kind:
-            raise ValueError(f"it is of a kind that says nothing of hosts: {source}: {kind}")
+            raise ValueError(f"unsupported event type: {source}: {kind}")
     metrics = detail["configuration"]["metrics"]
     stats = [metric["metricStat"]["metric"] for metric in metrics if "metricStat" in metric]
     instances = {metric.get("dimensions", {}).get("InstanceId") for metric in stats}
@@ -110,14 +110,14 @@ def _from_alarm(found: Mapping[str, Any]) -> Event:
 def _instance(detail: Mapping[str, Any]) -> str:
     name = str(detail["instance-id"])
     if not INSTANCE.fullmatch(name):
-        raise ValueError(f"it names no instance: {name!r}")
+        raise ValueError(f"not an instance ID: {name!r}")
     return name
 
 
 def _only(instances: set[Any]) -> str:
     named = {str(name) for name in instances - {None}}
     if len(named) != 1:
-        raise ValueError("the alarm is not of one instance")
+        raise ValueError("the alarm does not name exactly one instance")
     return _instance({"instance-id": named.pop()})
 
 
@@ -126,11 +126,11 @@ def _time(text: str) -> float:
 
 
 class Notes:
-    """What events have said and nothing has settled since. Bounded by the instances in use.
+    """What events have reported and no later reading has replaced. Bounded by the instances in use.
 
-    A change of state counts until EC2 was asked after it; a warning for its time, while the
-    instance runs; an alarm until it is over. `INSUFFICIENT_DATA` neither raises nor ends one.
-    Messages may come twice and in any order: of two, AWS's own times tell the newer.
+    A change of state is valid until EC2 has been read after it; a warning for a fixed time, while
+    the instance runs; an alarm until it is over. `INSUFFICIENT_DATA` neither raises nor ends one.
+    Messages may arrive twice and in any order; AWS's timestamps decide which is newer.
     """
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class Notes:
         self._alarms: dict[tuple[str, str], tuple[float, bool]] = {}
 
     def take(self, event: Event, now_s: float, wall_s: float) -> None:
-        """Note an event of one of our instances; `now_s` is monotonic, `wall_s` since 1970."""
+        """Note an event about one of our instances; `now_s` is monotonic, `wall_s` since 1970."""
         name = event.instance
         if event.kind is EventKind.STATE:
             if event.at < self._state_at.get(name, 0.0):
@@ -157,7 +157,7 @@ class Notes:
             self._warned_until[name, event.kind] = event.at + COUNTS_FOR_S[event.kind]
 
     def settle(self, reading: Reading) -> None:
-        """Forget what this reading tells better, and instances no longer ours."""
+        """Forget what this reading replaces, and instances that no host is on any more."""
         known = reading.known
         runs = {
             name
@@ -172,7 +172,7 @@ class Notes:
         self._alarms = {k: raised for k, raised in self._alarms.items() if k[0] in known}
 
     def words(self, wall_s: float) -> dict[str, State]:
-        """What they make of each instance they name."""
+        """The state that the events give each instance they name."""
         warned = [name for (name, _), until in self._warned_until.items() if wall_s < until]
         alarmed = [name for (name, _), (_, is_raised) in self._alarms.items() if is_raised]
         words = dict.fromkeys(warned, State.QUESTIONABLE)
@@ -180,5 +180,5 @@ class Notes:
 
 
 def is_of_ours(event: Event, reading: Reading) -> bool:
-    """Whether it is of an instance that is, or was, one of our hosts', and of its account."""
+    """Whether the event is about an instance that a host is, or was, on, and from its account."""
     return event.instance in reading.known and event.account == reading.owner_of.get(event.instance)

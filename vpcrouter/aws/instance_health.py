@@ -1,4 +1,4 @@
-"""What EC2 says of instances, and the judgement of the hosts on them. Pure.
+"""What EC2 reports about instances, and the states of the hosts on them. Pure.
 
 Sources: DescribeInstanceStatus and "Instance lifecycle", docs.aws.amazon.com/AWSEC2/latest.
 """
@@ -10,16 +10,16 @@ from vpcrouter.model.host_state import CheckResult, State
 
 RUNNING = "running"
 ENDING = frozenset({"stopping", "stopped", "shutting-down", "terminated"})
-"""The states of an instance that forwards nothing, or is about to."""
+"""The states of an instance that forwards nothing, or is about to stop forwarding."""
 OK = "ok"
 IMPAIRED = "impaired"
 OVER = ("[completed]", "[canceled]", "[cancelled]")
-"""How the description begins of a scheduled event that EC2 still shows though it is over."""
+"""Prefixes of the description of a scheduled event that is over but that EC2 still lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One instance. The checks are `ok`, `impaired`, or a word for not knowing.
+    """One instance. The checks are `ok`, `impaired`, or another value that means unknown.
 
     `events` are the descriptions of its scheduled events.
     """
@@ -37,9 +37,9 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What EC2 said, asked from `begun_s` on (monotonic seconds).
+    """What EC2 answered to requests that began at `begun_s` (monotonic seconds).
 
-    `instance_of` has each host's instance; for a host in `adrift`, whose address is on no
+    `instance_of` has each host's instance; for a host in `adrift`, whose address is not on any
     instance now, the one it was on before. `owner_of` is the account of each instance. An
     instance that EC2 does not know is not in `instances`.
     """
@@ -52,16 +52,16 @@ class Reading:
 
     @property
     def known(self) -> frozenset[str]:
-        """The instances that are, or were, our hosts'."""
+        """The instances that hosts are, or were, on."""
         return frozenset(self.instance_of.values())
 
     def without_instances(self) -> "Reading":
-        """What is left of it once EC2 can no longer be read: who is on what."""
+        """What remains valid once EC2 can no longer be read: which host is on which instance."""
         return Reading(self.begun_s, self.instance_of, self.owner_of, {}, self.adrift)
 
 
 def judge(hosts: Iterable[str], reading: Reading, words: Mapping[str, State]) -> CheckResult:
-    """Judge the hosts by the reading and by what events say of their instances (`words`)."""
+    """Judge the hosts by the reading and by what events say about their instances (`words`)."""
     states: dict[str, State] = {}
     for host in hosts:
         name = reading.instance_of.get(host, "")
@@ -76,9 +76,9 @@ def judge_instance(instance: Instance | None, word: State | None) -> State:
 
     Failed: an event says so, it does not run, or a system or instance status check is impaired.
     Questionable: it runs, but a scheduled event lies ahead, an event warns, or it has lost a
-    volume (attached EBS status check). Healthy: both checks are ok. Else unknown, for not
-    knowing is never a reason: `pending`, a check `initializing`, with `insufficient-data` or
-    `not-applicable`, and any word that EC2 may invent.
+    volume (attached EBS status check). Healthy: both checks are ok. Anything else is
+    unknown: `pending`, a check that is `initializing`, `insufficient-data` or `not-applicable`, and
+    any value that EC2 may add.
     """
     status = State.UNKNOWN if instance is None else _of_status(instance)
     if State.FAILED in (status, word):

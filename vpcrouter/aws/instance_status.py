@@ -1,4 +1,4 @@
-"""EC2's word on instances: which host is on which, and how they are."""
+"""Reads instances from EC2: which host is on which instance, and its status checks."""
 
 import re
 import time
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 INTERFACES_A_PAGE = 1000
 IDS_A_CALL = 100
-"""As many as DescribeInstanceStatus takes. By id, what is read does not grow with the account:
-unfiltered, every instance of the region would be paged through to learn of a few."""
+"""The most that DescribeInstanceStatus takes. Reading by ID keeps the cost independent of the
+account's size: unfiltered, every instance of the region would be paged through."""
 NOT_FOUND = "InvalidInstanceID.NotFound"
 INSTANCE = re.compile(r"i-[0-9a-f]+")
 
@@ -23,7 +23,7 @@ INSTANCE = re.compile(r"i-[0-9a-f]+")
 class StatusReader:
     """One VPC's instances. Thread-safe, as boto3's clients are.
 
-    Raises ConfigError when there is no region; all else that goes wrong is an Ec2Error.
+    Raises ConfigError when there is no region. All other errors are Ec2Errors.
     """
 
     def __init__(self, region: str | None, vpc: str) -> None:
@@ -31,7 +31,7 @@ class StatusReader:
         self._client: EC2Client = make_client(open_session(region), "ec2", attempts=3)
 
     def read(self, hosts: Sequence[str], before: Reading) -> Reading:
-        """Find the hosts' instances and how they are; `before` is the last reading."""
+        """Find the hosts' instances and their status; `before` is the last reading."""
         begun_s = time.monotonic()
         found, owner_of = self._instances_of(frozenset(hosts))
         last = {host: before.instance_of[host] for host in hosts if host in before.instance_of}
@@ -74,7 +74,7 @@ class StatusReader:
                 "instance_status", "InstanceStatuses", InstanceIds=ids, IncludeAllInstances=True
             )
         except Ec2Error as error:
-            # One id that EC2 no longer knows spoils the call for all others.
+            # One ID that EC2 no longer knows fails the call for all the others.
             gone = set(INSTANCE.findall(error.message)) & set(ids)
             if error.code != NOT_FOUND or not gone:
                 raise
@@ -94,7 +94,7 @@ class StatusReader:
             pages: Iterable[Mapping[str, Any]] = paginator.paginate(**how)
             for page in pages:
                 if result_key not in page:
-                    raise Ec2Error(name, UNREADABLE, f"there is no {result_key} in the answer")
+                    raise Ec2Error(name, UNREADABLE, f"no {result_key} in the answer")
                 items += page[result_key]
             return items
 

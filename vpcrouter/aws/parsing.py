@@ -1,6 +1,6 @@
-"""EC2's answers, parsed so that a route to be moved need not wait for them.
+"""Parses EC2's answers without delaying a route that has to be moved.
 
-In slices, and by what they contain: docs/decisions/0006-parsing-ec2-in-slices.md.
+In slices, and by content: docs/decisions/0006-parsing-ec2-in-slices.md.
 """
 
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from botocore.parsers import EC2QueryParser, ResponseParserFactory
 
 SLICE_BYTES = 16 * 1024
 UNUSUAL = frozenset({"location", "eventheader", "xmlAttribute", "flattened"})
-"""Members so serialized are not simply elements of their structure."""
+"""Members with these serializations are not plain elements of their structure."""
 
 _Members = Mapping[str, tuple[str, Shape]]
 """A structure's members, by the names of their elements."""
 
 
 class Ec2Parser(EC2QueryParser):
-    """botocore's, made quicker in two of its methods, which are private."""
+    """botocore's parser, with faster versions of two of its private methods."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Ec2Parser(EC2QueryParser):
         return super()._handle_structure(shape, node) if parsed is None else parsed  # type: ignore[misc]
 
     def _parse_members(self, members: _Members, node: Any) -> dict[str, Any] | None:
-        """None where elements are repeated, of which botocore knows what they mean."""
+        """None where elements are repeated; botocore's own method handles those."""
         if isinstance(node, list):
             return None
         parsed: dict[str, Any] = {}
@@ -62,7 +62,7 @@ class Ec2Parser(EC2QueryParser):
 
 
 def _plain_members(shape: StructureShape) -> _Members | None:
-    """None for a structure that is more than its elements."""
+    """None for a structure that has more than plain elements."""
     is_plain = not shape.is_tagged_union and not shape.metadata.get("exception")
     if not is_plain or any(m.serialization.keys() & UNUSUAL for m in shape.members.values()):
         return None
@@ -70,7 +70,7 @@ def _plain_members(shape: StructureShape) -> _Members | None:
 
 
 class Parsers(ResponseParserFactory):
-    """botocore's, but for EC2's."""
+    """botocore's parsers, except for EC2."""
 
     def create_parser(self, protocol_name: str) -> Any:
         if protocol_name == "ec2":

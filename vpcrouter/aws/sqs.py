@@ -1,4 +1,4 @@
-"""An SQS queue that events arrive in."""
+"""The SQS queue that delivers events."""
 
 import re
 from collections.abc import Sequence
@@ -8,24 +8,24 @@ from typing import Any
 from vpcrouter.aws.session import make_client, mapping_errors, open_session
 
 LONG_POLL_S = 20
-"""As long as ReceiveMessage can wait."""
+"""The longest that ReceiveMessage can wait."""
 READ_TIMEOUT_S = LONG_POLL_S + 5.0
 BATCH = 10
-"""As many as one ReceiveMessage or DeleteMessageBatch takes."""
+"""The most that one ReceiveMessage or DeleteMessageBatch takes."""
 QUEUE_URL = re.compile(r"https?://(?P<host>[^/\s]+)/[0-9]{12}/[A-Za-z0-9_.-]+")
 REGION = re.compile(r"(?:sqs\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.")
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message; by its `receipt` it is deleted."""
+    """A message; `receipt` is the handle to delete it."""
 
     body: str
     receipt: str
 
 
 class Queue:
-    """One queue. Raises ConfigError when it is made; all that goes wrong later is an Ec2Error."""
+    """One queue. Raises ConfigError when it is made; later errors are Ec2Errors."""
 
     def __init__(self, region: str | None, url: str) -> None:
         self._url = url
@@ -35,9 +35,9 @@ class Queue:
         )
 
     def exchange(self, receipts: Sequence[str]) -> list[Letter]:
-        """Delete what was taken into account, then wait for messages, `LONG_POLL_S` at most.
+        """Delete the messages that were processed, then wait for more, `LONG_POLL_S` at most.
 
-        What cannot be deleted comes again once it is visible again.
+        A message that cannot be deleted is delivered again after its visibility timeout.
         """
         for first in range(0, len(receipts), BATCH):
             some = receipts[first : first + BATCH]
@@ -58,7 +58,7 @@ class Queue:
 
 
 def region_of(url: str) -> str | None:
-    """The region in a queue's URL, new style or old; None where it has none."""
+    """The region in a queue's URL, in the new or old format; None if there is none."""
     found = QUEUE_URL.fullmatch(url)
     region = REGION.match(found["host"]) if found else None
     return (region[1] or region[2]) if region else None

@@ -1,4 +1,4 @@
-"""Making the changes: which goes next, and when; what became of each.
+"""Makes the changes: which is next, and when, and with what result.
 
 Times are monotonic seconds.
 """
@@ -42,11 +42,11 @@ class Applier:
         self._log = log
         self._retries = Retries()
         self.outlook = ""
-        """How long it takes to start what was to be made at the last plan, where that is long."""
+        """How long it takes to start all changes of the last plan; empty if that is short."""
         self._queue: deque[Change] = deque()
         self._recent: deque[tuple[Change, dict[str, float]]] = deque(maxlen=RECENT_CHANGES)
 
-    # What is to be changed
+    # Queue
 
     @property
     def under_way(self) -> list[Change]:
@@ -59,23 +59,24 @@ class Applier:
 
     @property
     def _pending(self) -> int:
-        """How many changes are not made yet."""
+        """How many changes have not been made yet."""
         return len(self._queue) + len(self.under_way)
 
     def renew(self, changes: Iterable[Change], now_s: float) -> None:
-        """These are to be made, in this order, and no others but those under way."""
+        """Replace the queue: make these changes, in this order, besides those under way."""
         self._queue = deque(changes)
         self._retries.keep_only({change.key for change in (*self._queue, *self.under_way)})
         expected_s = self._pace.expected_s(self._queue, now_s)
         self.outlook = ""
         if expected_s >= WORTH_SAYING_S:
-            waiting = count_of(len(self._queue), "route")
-            self.outlook = f"{waiting} to go, up to {expected_s:.0f} s at {self._pace.rate} calls/s"
+            pending = count_of(len(self._queue), "change")
+            rate = f"{self._pace.rate} calls/s"
+            self.outlook = f"{pending} pending, up to {expected_s:.0f} s at {rate}"
 
     def start_all(self, wait: Callable[[float], object], now_s: float) -> None:
-        """Start all that may be started now, and let their threads send.
+        """Start all changes that may start now, and let their threads send.
 
-        Only one thread at a time runs Python: first that of one request, then all the others.
+        Only one thread at a time runs Python: first one request is sent, then all the others.
         """
         has_started = not self.under_way and self.start(now_s, most=1)
         if has_started:
@@ -84,7 +85,7 @@ class Applier:
             wait(SENDING_S)
 
     def start(self, now_s: float, most: int | None = None) -> bool:
-        """Start what may be started now, or so many of it; whether there was anything."""
+        """Start the changes that may start now, at most `most`; whether any was started."""
         if not self._queue:
             return False
         busy = {change.key for change in self.under_way}
@@ -104,11 +105,11 @@ class Applier:
         return started > 0
 
     def release_retries(self, now_s: float) -> bool:
-        """Whether refused changes may be tried again now; they have to be planned anew."""
+        """Whether rejected changes may be retried now; that takes a new plan."""
         return self._retries.release(now_s)
 
     def next_at(self, now_s: float) -> float:
-        """When there is something to start, or to plan anew; infinity: only after other events."""
+        """When the next change can start, or a new plan is due; infinity: not without an event."""
         times = [self._retries.next_s()]
         if self._queue and self._calls.has_room:
             busy = {change.key for change in self.under_way}
@@ -121,7 +122,7 @@ class Applier:
         refusals = "; ".join(sorted(set(self._retries.reasons)))
         return Progress(tuple(self._recent), self._pending, expected_s, refusals, self.outlook)
 
-    # What became of them
+    # Results
 
     def ended(
         self,
@@ -130,11 +131,11 @@ class Applier:
         decided_at: float,
         failed_since: Mapping[str, float],
     ) -> ChangeOutcome:
-        """Take in the end of a change; `failed_since` says when hosts were called failed."""
+        """Process the result of a change; `failed_since` says when hosts were reported failed."""
         if done.error is not None:
             return self._refused(change, done.error, done.ended_s)
         if self._retries.succeeded(change.key):
-            self._log.info("accepted after all", change=str(change))
+            self._log.info("change succeeded on retry", change=str(change))
         times_s = {"decided": decided_at, "accepted": done.ended_s}
         failed_at = failed_since.get(change.was_host or "")
         if failed_at is not None:
@@ -152,7 +153,7 @@ class Applier:
         return ChangeOutcome(change, done.ended_s, is_accepted=True)
 
     def observed(self, observation: Observation) -> None:
-        """A read has ended, which shows changes, and which retries may have waited for."""
+        """Process a read: it may show changes, and retries may have waited for it."""
         for change, times_s in self._recent:
             if any(change is each.change for each in observation.seen):
                 times_s["seen"] = observation.at_s
@@ -166,7 +167,7 @@ class Applier:
             return self._throttled(change, now_s)
         is_stale = error.code in STALE_VIEW_CODES
         if self._retries.failed(change, str(error), is_stale, now_s):
-            self._log.error("EC2 refused a change", change=str(change), reason=str(error))
+            self._log.error("EC2 rejected change", change=str(change), reason=str(error))
         if not is_stale:
             return ChangeOutcome(change, now_s)
         if self._retries.awaits_view(change.key):
@@ -175,6 +176,8 @@ class Applier:
 
     def _throttled(self, change: Change, now_s: float) -> ChangeOutcome:
         if not self._pace.is_throttled:
-            self._log.warning("EC2 throttles", calls_per_s=self._pace.rate, left=self._pending)
+            self._log.warning(
+                "EC2 is throttling changes", calls_per_s=self._pace.rate, left=self._pending
+            )
         self._pace.refused(change, now_s)
         return ChangeOutcome(change, now_s, is_throttled=True)

@@ -1,4 +1,4 @@
-"""What to do: plan and guard."""
+"""Decides what to change: plan and guard."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -14,7 +14,7 @@ FIRST_DECISION = Decision(Plan(), waiting="waiting for the first route spec")
 
 
 class Decider:
-    """Pure, but for what it remembers of the last plan."""
+    """Pure, except for what it remembers of the last plan."""
 
     def __init__(
         self,
@@ -22,7 +22,7 @@ class Decider:
         delete_limit: float,
         choose: Callable[[Sequence[str]], str],
     ) -> None:
-        """`choose` picks one of several hosts that are equally good."""
+        """`choose` picks one of several equivalent hosts."""
         self._planner = Planner(Policy(ignore_routes), self._choose)
         self._delete_limit = delete_limit
         self._choose_any = choose
@@ -31,7 +31,7 @@ class Decider:
     def decide(
         self, wanted: Wanted, view: View | None, under_way: Iterable[Change], now_s: float
     ) -> Decision:
-        """Plan from `view` as it will be once the changes `under_way` are made, and guard."""
+        """Plan from `view` as it will be after the changes `under_way`, and apply the guards."""
         if wanted.spec is None or view is None:
             reason = reason_to_wait(wanted.spec, view)
             return Decision(Plan(), waiting=f"waiting: {reason}")
@@ -41,7 +41,7 @@ class Decider:
         return Decision(result.plan, result.withheld, now_s)
 
     def _choose(self, cidr: str, hosts: Sequence[str]) -> str:
-        """The same again while the first answer is good, as plans are made anew."""
+        """The last choice while it is still a candidate, so that a new plan keeps it."""
         if self._last_host.get(cidr) not in hosts:
             self._last_host[cidr] = self._choose_any(hosts)
         return self._last_host[cidr]

@@ -13,7 +13,7 @@ from vpcrouter.routing.change import Change
 def body(spec: RouteSpec | None, view: View, region: str) -> bytes:
     """The spec in force, where its routes point, and the VPC, as JSON.
 
-    Made piece by piece, so that other threads get their turn in a large VPC, too.
+    Serialized piece by piece, so that other threads can run even in a large VPC.
     """
     wanted = spec.routes if spec else {}
     members = {
@@ -31,7 +31,7 @@ def _in_pieces(part: Any) -> str:
 
 
 def _object(members: Iterable[tuple[str, str]]) -> str:
-    """A JSON object of members that are JSON already."""
+    """A JSON object from members that are already JSON."""
     return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in members) + "}"
 
 

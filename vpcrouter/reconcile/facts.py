@@ -1,4 +1,4 @@
-"""What each step tells the others: small, and never changed. Times are monotonic seconds."""
+"""Small, immutable data that the steps pass to each other. Times are monotonic seconds."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from vpcrouter.routing.verify import Expectation
 
 
 class Wanted(NamedTuple):
-    """From the inbox: what is to be brought about, and how the hosts for it are."""
+    """From the inbox: the wanted state, and the health of its hosts."""
 
     spec: RouteSpec | None = None
     health: Health = Health()
@@ -21,29 +21,29 @@ class Wanted(NamedTuple):
 
 
 class News(NamedTuple):
-    """From the inbox: what a turn's messages mean for the others."""
+    """From the inbox: what a turn's messages mean for the other steps."""
 
     hosts: tuple[str, ...] | None = None
-    """All hosts of a route spec that is new."""
+    """All hosts of a new route spec; None if there is no new one."""
     must_plan: bool = False
 
 
 class Observation(NamedTuple):
-    """From observing: what an ended read has shown."""
+    """From observing: the result of a read."""
 
     at_s: float
     has_view: bool = False
-    """There is a view to plan from, just read."""
+    """A view to plan from was just read."""
     is_new: bool = False
-    """The view is another than before."""
+    """The view differs from the last one."""
     seen: tuple[Expectation, ...] = ()
-    """Accepted changes that it shows for the first time."""
+    """Accepted changes that the read shows for the first time."""
     is_settled: bool = False
-    """No part of it that a refusal has put in doubt is still to be read."""
+    """No part of the view that a rejected change put in doubt is still to be read."""
     is_unreadable: bool = False
     """The VPC could not be read."""
     size: int = 0
-    """How many interfaces and routes there are, where the whole VPC was read."""
+    """The number of interfaces and routes, if the whole VPC was read."""
 
 
 class Decision(NamedTuple):
@@ -53,36 +53,36 @@ class Decision(NamedTuple):
     withheld: tuple[str, ...] = ()
     made_at: float = 0.0
     waiting: str = ""
-    """What for, if there is nothing to decide from yet."""
+    """What the reconciler waits for before it can decide; empty if it need not wait."""
 
     def sentence(self, outlook: str = "") -> str:
-        """What was decided, and how long it takes; put into words once changes have begun."""
+        """What was decided, and how long it takes; composed once the changes have started."""
         said = (self.waiting or self.plan.sentence(), outlook, *self.withheld)
         return "; ".join(filter(None, said))
 
 
 class ChangeOutcome(NamedTuple):
-    """From applying: what became of a change."""
+    """From applying: the result of a change."""
 
     change: Change
     ended_s: float
     is_accepted: bool = False
     is_throttled: bool = False
-    """Its route, too, is planned anew from what is known by now."""
+    """The route has to be planned again."""
     stale_code: str = ""
-    """EC2's error code for what says that a part of the view is stale, and has to be read again."""
+    """EC2's error code, if it means that a part of the view is stale and has to be read again."""
     read_by: float = math.inf
-    """When the whole VPC has to be read on its account."""
+    """By when the whole VPC has to be read because of this change."""
 
 
 class Progress(NamedTuple):
-    """From applying: what was changed, what is still to be, and why some of it is refused."""
+    """From applying: changes made, changes pending, and why some are rejected."""
 
     recent: tuple[tuple[Change, Mapping[str, float]], ...]
-    """The last changes, with the times of their stages."""
+    """The latest changes, with the times of their stages."""
     pending: int
     expected_s: float
-    """How long it takes at most, by what is believed of EC2, to start all that waits."""
+    """Estimated upper bound for starting all pending changes."""
     refusals: str
     outlook: str
-    """How long it takes as of the last plan, where that is worth saying."""
+    """How long it takes as of the last plan; empty if that is short."""

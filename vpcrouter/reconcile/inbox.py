@@ -1,6 +1,6 @@
-"""What others say: the route spec, and from all health reports how the hosts are.
+"""Messages from other workers: the route spec, and the state of each host from all reports.
 
-Pure but for the log lines, which are written later; times are monotonic seconds.
+Pure, except for log lines, which are written later. Times are monotonic seconds.
 """
 
 import math
@@ -20,7 +20,7 @@ class Inbox:
     """Owned by the reconciler's loop; knows the newest message of each kind and sender."""
 
     def __init__(self, monitors: Collection[str], damping: DampingPolicy, log: Later) -> None:
-        """`monitors` names all that are in use."""
+        """`monitors` names all monitors in use."""
         self.wanted = Wanted()
         self._monitors = monitors
         self._hosts: frozenset[str] = frozenset()
@@ -37,7 +37,7 @@ class Inbox:
         health_reports: Sequence[HealthReport],
         now_s: float,
     ) -> News:
-        """Take in a turn's messages; `flaps` is what the last generation knew."""
+        """Process a turn's messages; `flaps` is the state of the last generation."""
         if flaps is not None:
             self._damping.go_on_from(flaps)
         hosts = self._put_in_force(spec_report.spec) if spec_report is not None else None
@@ -50,16 +50,16 @@ class Inbox:
         return News(hosts, must_plan)
 
     def next_at(self) -> float:
-        """When something changes without a message; infinity: never."""
+        """When the state changes without a message; infinity: never."""
         return self._damping_ends_at
 
     def damping_report(self) -> DampingReport | None:
-        """What is known of hosts' failures, if there were any since the last time."""
+        """The record of failures, if there were any since the last time."""
         has_failures, self._has_failures = self._has_failures, False
         return self._damping.report() if has_failures else None
 
     def _put_in_force(self, spec: RouteSpec | None) -> tuple[str, ...] | None:
-        """All hosts of a new spec; None if it is none."""
+        """All hosts of the spec if it is new; None otherwise."""
         if spec is None or spec == self.wanted.spec:
             return None
         self.wanted = self.wanted._replace(spec=spec)
@@ -72,7 +72,7 @@ class Inbox:
         return hosts
 
     def _judge(self, now_s: float) -> bool:
-        """Merge what the monitors say; whether that makes a difference."""
+        """Merge the monitors' reports; whether that changes anything."""
         before = self.wanted
         known = (self._reports[name] for name in self._monitors if name in self._reports)
         isolated = reason_to_hold(known)
@@ -86,7 +86,7 @@ class Inbox:
         for host in sorted(before.health.failed - health.failed):
             self._log.info("host no longer failed", host=host, state=str(health.state(host)))
         for host in sorted(before.health.damped - health.damped):
-            self._log.info("host is as good as others again", host=host)
+            self._log.info("host no longer damped", host=host)
         return True
 
     def _count_failures(self, before: Health, merged: Health, now_s: float) -> None:
@@ -95,5 +95,5 @@ class Inbox:
             self._has_failures = True
             if self._damping.failed(host, merged.failed_since.get(host, now_s)):
                 for_s = round(self._damping.until_s(host) - now_s, 1)
-                text = "host fails too often; others are preferred"
+                text = "host damped: failed too often; other hosts are preferred"
                 self._log.warning(text, host=host, for_s=for_s)

@@ -1,7 +1,7 @@
-"""Reading EC2: the view in force, when to read what again, and what the reads have shown.
+"""Reads EC2: keeps the view, decides when to read what again, and processes the reads.
 
-What was changed is verified here, too: the view is read again soon after a change was accepted,
-and a read that is older than the change does not undo it. Times are monotonic seconds.
+Changes are verified here, too: the view is read again soon after a change was accepted, and a
+read that is older than the change does not undo it. Times are monotonic seconds.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class Observer:
         log: logs.Later,
         now_s: float,
     ) -> None:
-        """The VPC is read at once, and every `recheck_s` if nothing happens."""
+        """The VPC is read at once, and then at least every `recheck_s`."""
         self.view: View | None = None
         self._calls = calls
         self._read_all = read_all
@@ -54,8 +54,8 @@ class Observer:
         self._log = log
         self._unreadable = Trouble(
             logs.get(__name__),
-            "EC2 cannot be read; routes stay as they are",
-            "EC2 can be read again",
+            "cannot read EC2; routes left unchanged",
+            "EC2 readable again",
         )
 
     @property
@@ -72,11 +72,11 @@ class Observer:
             self._calls.start(READ_PART, partial(self._read_part, self._requests.take()))
 
     def next_at(self, now_s: float) -> float:
-        """When there is something to read, or a read that should have ended has not."""
+        """When a read is due, or the read under way is overdue."""
         return now_s + CALL_LIMIT_S if READ_ALL in self._calls.under_way else self._read_at
 
     def read_ended(self, done: Done[Change | str], now_s: float) -> Observation:
-        """Take in a read that was started here."""
+        """Process the result of a read that was started here."""
         if done.what == READ_PART:
             return self._part_read(done)
         if done.error is not None:
@@ -85,7 +85,7 @@ class Observer:
         return self._all_read(self._requests.correct(done.result), done.ended_s)
 
     def change_ended(self, outcome: ChangeOutcome) -> None:
-        """The view is as an accepted change makes it; a refusal can show that it is stale."""
+        """Apply an accepted change to the view; a rejected one may show that the view is stale."""
         if outcome.stale_code:
             self._requests.note(outcome.change, outcome.stale_code)
         self._read_by(outcome.read_by)
@@ -94,7 +94,7 @@ class Observer:
         assert self.view is not None  # noqa: S101
         self.view = changed(self.view, [outcome.change])
         self._expectations.accept(outcome.change, outcome.ended_s)
-        # Reading a large VPC takes longer than that; nor is it done without a pause.
+        # Reading a large VPC takes longer than that, and there is a pause between reads.
         self._read_by(max(outcome.ended_s + VERIFY_AFTER_S, self._rests_until))
 
     def _read_by(self, at_s: float) -> None:
@@ -125,11 +125,13 @@ class Observer:
         return Observation(done.ended_s)
 
     def _take_over(self, view: View, at_s: float) -> Observation:
-        """What was read counts, except where it is older than our own changes."""
+        """Take over what was read, except where it is older than our own changes."""
         before = self.view
         self.view, seen = self._expectations.correct(view, at_s)
         if seen:
             slowest_s = max(at_s - each.accepted_s for each in seen)
-            self._log.info("changes seen", count=len(seen), slowest_ms=round(1000 * slowest_s, 1))
+            self._log.info(
+                "changes verified", count=len(seen), slowest_ms=round(1000 * slowest_s, 1)
+            )
         is_new = self.view != before
         return Observation(at_s, True, is_new, seen, self._requests.are_settled())

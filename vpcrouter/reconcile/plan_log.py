@@ -1,4 +1,4 @@
-"""Logs what was decided: only what is new since the last time."""
+"""Logs decisions: only what differs from the last one."""
 
 from collections.abc import Sequence
 
@@ -7,11 +7,11 @@ from vpcrouter.reconcile.facts import Decision
 from vpcrouter.routing.plan import Plan, Problem
 
 LOGGED_AT_ONCE = 20
-"""So many problems are logged one by one."""
+"""At most this many problems are logged one by one."""
 
 
 class PlanLog:
-    """Knows what was logged last."""
+    """Remembers what was logged last."""
 
     def __init__(self, log: Later, first: Decision) -> None:
         self._log = log
@@ -20,9 +20,9 @@ class PlanLog:
         self._sentence = first.sentence()
 
     def write(self, decision: Decision, outlook: str = "") -> None:
-        """What was decided, what is withheld and why, and what no change can mend."""
+        """Log the decision, what is withheld and why, and the problems no change can solve."""
         for reason in set(decision.withheld) - set(self._withheld):
-            self._log.error("held back", reason=reason)
+            self._log.error("changes withheld", reason=reason)
         self._withheld = decision.withheld
         if decision.plan is not self._plan:
             self._write_problems(decision.plan.problems)
@@ -33,7 +33,7 @@ class PlanLog:
         self._log.flush()
 
     def _is_progress(self, plan: Plan) -> bool:
-        """Whether there is only less left of what was to be done before."""
+        """Whether the changes are a proper subset of those planned before."""
         left = {change.key for change in plan.changes}
         return bool(left) and left < {change.key for change in self._plan.changes}
 
@@ -45,8 +45,8 @@ class PlanLog:
         for problem in new[:LOGGED_AT_ONCE]:
             self._log.log(20 if problem.is_wait else 30, problem.text, cidr=problem.cidr)
         for problem in gone[:LOGGED_AT_ONCE]:
-            self._log.info("no longer so", cidr=problem.cidr, problem=problem.text)
+            self._log.info("problem resolved", cidr=problem.cidr, problem=problem.text)
         more, more_gone = (max(0, len(each) - LOGGED_AT_ONCE) for each in (new, gone))
         if more or more_gone:
-            text = "more of this kind; see /route_info"
+            text = "further problems not logged; see /route_info"
             self._log.warning(text, new=more, no_longer_so=more_gone)

@@ -1,4 +1,4 @@
-"""Reporting: when a cycle is complete, and what the API is told of it, how often.
+"""Reporting: when a cycle is complete, and what is reported to the API, and how often.
 
 Times are monotonic seconds.
 """
@@ -16,14 +16,14 @@ from vpcrouter.routing.change import Change
 
 DESCRIBE = "describe"
 FIRST_JUDGEMENT_S = 10.0
-"""So long after the first view the first cycle waits for hosts that nobody has judged yet."""
+"""How long after the first view the first cycle waits for hosts in state unknown."""
 REPORT_GAP_S = 0.1
 REST = 10
-"""What was read is written down for the API at most one part in so many of the time."""
+"""Serializing the view for the API takes at most 1/REST of the time."""
 
 
 class Status:
-    """Owned by the reconciler's loop; the view is written down in the background."""
+    """Owned by the reconciler's loop; the view is serialized in the background."""
 
     def __init__(self, calls: "BackgroundCalls[Change | str]", region: str) -> None:
         self._calls = calls
@@ -36,7 +36,7 @@ class Status:
         self._is_view_news = False
         self._describe_at = 0.0
 
-    # What there is to report
+    # Collecting
 
     def spec_changed(self) -> None:
         self._is_news = self._is_view_news = True
@@ -53,16 +53,16 @@ class Status:
         self._is_view_news = self._is_view_news or outcome.is_accepted
 
     def decided(self, decision: Decision) -> None:
-        """A cycle begins, or goes on."""
+        """A cycle begins or continues."""
         if not decision.waiting:
             self._is_cycle_open = self._is_news = True
 
     def close_cycle(self, decision: Decision, is_idle: bool, now_s: float) -> None:
-        """The cycle is complete once nothing is left to be tried now."""
+        """The cycle is complete once no change is left to be tried now."""
         if not self._is_cycle_open or not is_idle:
             return
         if not self._cycles and self._is_view_news:
-            return  # who is told that all is done may want to see it
+            return  # the view must be reported before the cycle is said to be complete
         waits = any(problem.is_wait for problem in decision.plan.problems)
         first_view_at = now_s if self._first_view_at is None else self._first_view_at
         if waits and now_s - first_view_at < FIRST_JUDGEMENT_S:
@@ -71,17 +71,17 @@ class Status:
         self._cycles += 1
         self._is_news = True
 
-    # Reporting it
+    # Reporting
 
     def next_at(self) -> float:
-        """When there is something to report; infinity: nothing yet."""
+        """When the next report is due; infinity: nothing to report."""
         routing_at = self._reported_at + REPORT_GAP_S if self._is_news else math.inf
         has_view = self._first_view_at is not None
         may_describe = self._is_view_news and has_view and DESCRIBE not in self._calls.under_way
         return min(routing_at, self._describe_at if may_describe else math.inf)
 
     def describe_if_due(self, spec: RouteSpec | None, view: View | None, now_s: float) -> None:
-        """Write down what was read for the API, in a thread, as that may take long."""
+        """Serialize the view for the API, in a thread, as that may take long."""
         is_due = self._is_view_news and now_s >= self._describe_at
         if view is None or not is_due or DESCRIBE in self._calls.under_way:
             return
@@ -89,7 +89,7 @@ class Status:
         self._calls.start(DESCRIBE, partial(describe.body, spec, view, self._region))
 
     def described(self, done: Done[Change | str]) -> ViewReport:
-        """What was written down; the next time comes after a rest."""
+        """The serialized view; the next one is made after a pause."""
         self._describe_at = done.ended_s + max(REPORT_GAP_S, REST * done.took_s)
         return ViewReport(done.result)
 
@@ -99,7 +99,7 @@ class Status:
     def report(
         self, decision: Decision, unreadable: str, progress: Progress, now_s: float
     ) -> RoutingReport:
-        """Where the reconciler stands; `unreadable` says why EC2 cannot be read."""
+        """The reconciler's status; `unreadable` says why EC2 cannot be read."""
         self._is_news, self._reported_at = False, now_s
         return RoutingReport(
             decision.sentence(progress.outlook),

@@ -1,4 +1,4 @@
-"""What keeps a plan from being applied. Each rule returns the reason, or None."""
+"""Rules that withhold changes. Each returns the reason, or None."""
 
 from dataclasses import dataclass, replace
 
@@ -8,7 +8,7 @@ from vpcrouter.routing.change import Action
 from vpcrouter.routing.plan import Plan
 
 ALWAYS_DELETABLE = 10
-"""So many deletions are never withheld, however small the VPC."""
+"""Up to this many deletions are never withheld, however small the VPC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +22,14 @@ class GuardResult:
 def reason_to_wait(spec: RouteSpec | None, view: View | None) -> str | None:
     """Why nothing can be planned yet."""
     if spec is None:
-        return "there is no route spec yet"
+        return "no route spec received yet"
     if view is None:
-        return "the route tables have not been read yet"
+        return "route tables not read yet"
     return None
 
 
 def guard(plan: Plan, view: View, delete_limit: float, isolated: str | None = None) -> GuardResult:
-    """Take out of `plan` what the rules withhold: all of it if `isolated` says why we are."""
+    """`plan` without what the rules withhold: all changes if `isolated` gives a reason."""
     if isolated is not None:
         return GuardResult(replace(plan, changes=()), (isolated,))
     reason = too_many_deletions(plan, view, delete_limit)
@@ -40,7 +40,7 @@ def guard(plan: Plan, view: View, delete_limit: float, isolated: str | None = No
 
 
 def too_many_deletions(plan: Plan, view: View, delete_limit: float) -> str | None:
-    """Why the deletions of `plan` are not to be made."""
+    """Why the deletions of `plan` are withheld."""
     deletions = sum(change.action is Action.DELETE for change in plan.changes)
     if deletions <= ALWAYS_DELETABLE:
         return None
@@ -48,6 +48,6 @@ def too_many_deletions(plan: Plan, view: View, delete_limit: float) -> str | Non
     if deletions <= delete_limit * ours:
         return None
     return (
-        f"{deletions} of {ours} instance routes would be deleted, more than the share of "
-        f"{delete_limit:g}; none is: mend the route spec, or raise delete_limit"
+        f"{deletions} of {ours} instance routes would be deleted, more than delete_limit "
+        f"{delete_limit:g} allows; deletions withheld: fix the route spec, or raise delete_limit"
     )

@@ -1,4 +1,4 @@
-"""The plan made anew only where something has changed. Pure, but for what it remembers."""
+"""Plans only what has changed since the last plan. Pure, except for what it remembers."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import compress
@@ -11,11 +11,11 @@ from vpcrouter.routing.plan import Choose, Plan, Policy, cidrs_of, joined, plan_
 
 
 class Planner:
-    """Says what `plan` says of the same spec, health and view, at the cost of the difference.
+    """Gives the same result as `plan` for a spec, health and view, at the cost of the difference.
 
-    A CIDR's part of the plan follows from its hosts, their health and interfaces, and its
-    routes; so one failed host concerns only the CIDRs that name it. `choose` must answer the
-    same question the same way as long as its answer is good.
+    A CIDR's part of the plan depends on its hosts, their health and interfaces, and its
+    routes, so one failed host affects only the CIDRs that name it. `choose` must repeat its
+    answer for a CIDR as long as that host is a candidate.
     """
 
     def __init__(self, policy: Policy, choose: Choose) -> None:
@@ -24,7 +24,7 @@ class Planner:
         self._known: tuple[RouteSpec, Health, View] | None = None
         self._cidrs_of: dict[str, list[str]] = {}
         self._parts: dict[str, Plan] = {}
-        """What there is to do or to say; CIDRs that are as they should be have none."""
+        """Changes and problems by CIDR; a CIDR without any has no entry."""
 
     def plan(self, spec: RouteSpec, health: Health, view: View) -> Plan:
         """The whole plan."""
@@ -43,7 +43,7 @@ class Planner:
         return joined(self._parts)
 
     def _concerned(self, spec: RouteSpec, health: Health, view: View) -> set[str] | None:
-        """The CIDRs whose part may be another than before; None for all of them."""
+        """The CIDRs whose part may differ from the last one; None for all of them."""
         if self._known is None:
             return None
         old_spec, old_health, old_view = self._known
@@ -59,7 +59,7 @@ class Planner:
 
 
 def _is_same(one: object, other: object) -> bool:
-    """Mappings are compared entry by entry even with themselves."""
+    """Skip the comparison of a mapping with itself, which Python does entry by entry."""
     return one is other or one == other
 
 
@@ -85,8 +85,8 @@ def _differing_hosts(old: Health, new: Health) -> Iterable[str]:
 def _differing_routes(old: Mapping[str, Route], new: Mapping[str, Route]) -> Iterator[str]:
     if old is new:
         return
-    # Nearly always the keys are the very same, in one order, and so are nearly all the routes:
-    # to tell that, none of them need be looked at, which takes long where there are many.
+    # Nearly always the keys are identical objects in the same order, and so are nearly all routes:
+    # comparing identities avoids comparing values, which is slow for many routes.
     is_alike = len(old) == len(new) and all(map(is_, old, new))
     before = old.values() if is_alike else map(old.get, new)
     others = compress(new, map(is_not, new.values(), before))

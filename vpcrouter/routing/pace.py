@@ -1,7 +1,7 @@
-"""How quickly EC2 lets changes be made. Pure: time is an argument, in monotonic seconds.
+"""The rate at which changes are made. Pure: time is an argument, in monotonic seconds.
 
-As fast as EC2 answers until it throttles, then as its bucket fills, and what is not urgent from the
-lower half of it only: docs/decisions/0007-token-bucket-pace.md.
+As fast as EC2 answers until it throttles, then as its token bucket refills; changes that are not
+urgent leave half of the bucket: docs/decisions/0007-token-bucket-pace.md.
 """
 
 from collections import Counter
@@ -14,23 +14,23 @@ URGENT = frozenset({Urgency.FAILED, Urgency.MISSING})
 RESERVE = 0.5
 """The share of a full bucket that housekeeping leaves."""
 GROWTH = 0.04
-"""While nothing is refused, the rate of a bucket known to have been empty grows by this share of
-the believed one each second: with 5/s that costs one refusal in some 20 calls."""
+"""While no call is rejected, the rate of a bucket known to have been empty grows by this share of
+the configured rate each second: at 5/s that costs about one rejection in 20 calls."""
 
 
 @dataclass(slots=True)
 class _Bucket:
-    """What is believed of one action's bucket at `at_s`."""
+    """The estimate of one action's bucket at `at_s`."""
 
     tokens: float
     rate: float
     at_s: float
     is_throttled: bool = False
-    """It was found empty, and cannot have filled since."""
+    """It was empty, and cannot have refilled since."""
 
 
 class Pace:
-    """When the next call of each action may be made; the believed buckets are full at first."""
+    """When the next call of each action may be made; buckets are taken to be full at first."""
 
     def __init__(self, burst: int, rate: int) -> None:
         """`burst` tokens at most, `rate` more each second."""
@@ -52,16 +52,16 @@ class Pace:
         bucket.tokens = max(0.0, bucket.tokens - 1)
 
     def refused(self, change: Change, now_s: float) -> None:
-        """EC2 throttles: the bucket is empty, whoever emptied it."""
+        """EC2 throttled the change: the bucket is empty, whatever emptied it."""
         self._buckets[change.action] = _Bucket(0.0, self.rate, now_s, is_throttled=True)
 
     def next_s(self, changes: Iterable[Change], now_s: float) -> float | None:
-        """When the first of `changes`, which all have to wait, may be started."""
+        """When the first of `changes` may be started, if all have to wait."""
         kinds = {(change.action, change.urgency in URGENT) for change in changes}
         return min((self._due_s(*kind, now_s) for kind in kinds), default=None)
 
     def expected_s(self, changes: Iterable[Change], now_s: float) -> float:
-        """How long it takes to start them all if the buckets are as believed."""
+        """Estimated time until all of them have been started."""
         counts = Counter(change.action for change in changes)
         return max(
             (
@@ -79,7 +79,7 @@ class Pace:
         return now_s + max(0.0, self._needed(is_urgent) - bucket.tokens) / bucket.rate
 
     def _bucket(self, action: Action, now_s: float) -> _Bucket:
-        """The action's bucket, filled up to now."""
+        """The action's bucket, refilled up to now."""
         bucket = self._buckets.setdefault(action, _Bucket(self._burst, self.rate, now_s))
         passed_s = max(0.0, now_s - bucket.at_s)
         bucket.at_s = now_s

@@ -1,4 +1,4 @@
-"""Reading again the part of the view that a refused change shows to be stale. Pure."""
+"""Reads the part of the view again that a rejected change shows to be stale. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -7,19 +7,19 @@ from vpcrouter.model.view import Interface, RouteTable, View
 from vpcrouter.routing.change import Change
 
 TARGET_CODES = frozenset({"InvalidNetworkInterfaceID.NotFound"})
-"""Refusals that say that the new target is not there."""
+"""Errors that mean that the new target does not exist."""
 ROUTE_CODES = frozenset(
     {
-        "InvalidParameterValue",  # of ReplaceRoute, where there is no route
+        "InvalidParameterValue",  # from ReplaceRoute, if there is no route
         "InvalidRoute.NotFound",
         "InvalidRouteTableID.NotFound",
         "RouteAlreadyExists",
     }
 )
-"""Those that say that the table has another route than was believed, or none."""
+"""Errors that mean that the table has a different route than the view, or none."""
 STALE_VIEW_CODES = TARGET_CODES | ROUTE_CODES
 MOST = 200
-"""So many values may a filter have."""
+"""The most values that a filter may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class ReadRequest:
 
 @dataclass(frozen=True, slots=True)
 class PartialRead:
-    """The answer to a request; what it asked for and does not show is gone."""
+    """The answer to a request; what was requested and is missing from the answer is gone."""
 
     request: ReadRequest
     tables: tuple[RouteTable, ...] = ()
@@ -52,7 +52,7 @@ class ReadRequests:
     _newer: list[PartialRead] = field(default_factory=list)
 
     def note(self, change: Change, code: str) -> None:
-        """A change was refused; a read of its part that is under way serves for it, too."""
+        """A change was rejected; a read under way that covers its part is enough."""
         if code in TARGET_CODES and change.host is not None:
             self._addresses.update({change.host} - self._under_way.addresses)
         else:
@@ -62,7 +62,7 @@ class ReadRequests:
         return bool(self._tables or self._addresses)
 
     def take(self) -> ReadRequest:
-        """What to read now, and no more than one call can; it is under way from now on."""
+        """What to read now, at most as much as one call can; it is under way from now on."""
         self._under_way = ReadRequest(_some(self._tables), _some(self._addresses))
         self._tables -= self._under_way.tables
         self._addresses -= self._under_way.addresses
@@ -79,11 +79,11 @@ class ReadRequests:
             self._newer.append(read)
 
     def full_read_begins(self) -> None:
-        """What was read before says nothing that the full read will not."""
+        """Forget earlier partial reads, which the full read includes."""
         self._newer.clear()
 
     def correct(self, view: View) -> View:
-        """The view of a full read, with what was read since that began."""
+        """The view of a full read, updated with what was read since it began."""
         for read in self._newer:
             view = renewed(view, read) or view
         return view
@@ -94,10 +94,10 @@ def _some(of: Iterable[str]) -> frozenset[str]:
 
 
 def renewed(view: View, read: PartialRead) -> View | None:
-    """`view` with what was read; None when only a full read can tell what that means.
+    """`view` updated with what was read; None if a full read is needed.
 
-    That is so where a route points at an interface that was not heard of before: it may be a
-    service's, and not ours.
+    That is the case when a route points at an interface that is not in the view: it may belong
+    to a service.
     """
     tables = {table.id: table for table in read.tables}
     interfaces = _interfaces(view, read)
@@ -120,7 +120,7 @@ def _targets(table: RouteTable | None) -> set[str]:
 
 
 def _interfaces(view: View, read: PartialRead) -> dict[str, Interface]:
-    """An interface that no longer has an address is gone only when it has no other."""
+    """An interface that has lost an address is gone only if it has no other address."""
     if not read.request.addresses:
         return dict(view.interfaces)
     found = {interface.id: interface for interface in read.interfaces}

@@ -14,17 +14,17 @@ from vpcrouter.routing.change import Action, Change, Urgency
 DEFAULT_ROUTE = "0.0.0.0/0"
 
 Choose = Callable[[str, Sequence[str]], str]
-"""Picks one of the sorted hosts that are equally good for a CIDR."""
+"""Picks one of several equivalent hosts for a CIDR; they are sorted."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """Something that keeps a route from being as the spec wants it."""
+    """A reason why a route does not match the spec."""
 
     cidr: str
     text: str
     is_wait: bool = False
-    """Only the health of a host has yet to be learned."""
+    """It only waits until the state of a host is known."""
 
     def __str__(self) -> str:
         return f"{self.cidr}: {self.text}"
@@ -39,7 +39,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Changes in the order to make them, and what no change can mend."""
+    """Changes in the order to make them, and problems that no change can solve."""
 
     changes: tuple[Change, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -50,7 +50,7 @@ class Plan:
         names = {
             Urgency.FAILED: "moved off failed targets",
             Urgency.MISSING: "created",
-            Urgency.HOUSEKEEPING: "put right",
+            Urgency.HOUSEKEEPING: "corrected",
             Urgency.UNWANTED: "deleted",
         }
         said = [
@@ -73,14 +73,14 @@ def plan(spec: RouteSpec, health: Health, view: View, policy: Policy, choose: Ch
 
 
 def cidrs_of(spec: RouteSpec, view: View) -> set[str]:
-    """Every CIDR that the spec or a route table has."""
+    """Every CIDR in the spec or in a route table."""
     return set(spec.routes).union(*(table.routes for table in view.tables))
 
 
 def plan_of(
     cidr: str, spec: RouteSpec, health: Health, view: View, policy: Policy, choose: Choose
 ) -> Plan:
-    """The part of the plan that is about one CIDR, which depends on no other."""
+    """The part of the plan for one CIDR. It does not depend on other CIDRs."""
     hosts = spec.routes.get(cidr)
     if hosts is None:
         return Plan(tuple(_unwanted(cidr, view, policy)))
@@ -100,7 +100,7 @@ def plan_of(
 
 
 def joined(parts: Mapping[str, Plan]) -> Plan:
-    """The plan of all CIDRs from the parts about each."""
+    """The plan for all CIDRs, from the part for each."""
     in_order = [parts[cidr] for cidr in sorted(parts)]
     groups: dict[tuple[Urgency, str], list[Change]] = {}
     for part in in_order:
@@ -112,7 +112,7 @@ def joined(parts: Mapping[str, Plan]) -> Plan:
 
 
 class _Entry:
-    """One CIDR of the spec, with its hosts found in the view."""
+    """One CIDR of the spec, with its hosts as found in the view."""
 
     def __init__(self, cidr: str, hosts: tuple[str, ...], health: Health, view: View) -> None:
         self.cidr = cidr
@@ -130,11 +130,11 @@ class _Entry:
         self.routes = [table.routes.get(cidr) for table in view.tables]
 
     def choose(self, choose: Choose) -> str | None:
-        """The host for all tables: a good one in use, else any good one, else None."""
+        """The host for all tables: the best candidate in use, else any of the best, else None."""
         return self._pick(self._best_candidates(), choose)
 
     def resort(self, choose: Choose) -> str | None:
-        """The host for routes on failed ones where none is known to be good."""
+        """The host for routes on failed hosts if no host is known to be healthy or questionable."""
         found = {host for host in self.interface if host in self.presumed}
         return self._pick(found - self.damped or found, choose)
 
@@ -158,11 +158,11 @@ class _Entry:
     def settle(
         self, table: RouteTable, route: Route | None, choice: str | None, resort: str | None
     ) -> Change | Problem | None:
-        """What to do about this CIDR in one table, which has this `route` for it."""
+        """What to do in one table, whose current route for this CIDR is `route`."""
         if route is None:
             return self._missing(table, choice)
         if not self.view.is_ours(route):
-            text = f"{table.id} has a route to {route.target}, which is not ours to change"
+            text = f"{table.id} has a route to {route.target}, which vpcrouter does not manage"
             return Problem(self.cidr, text)
         if choice is not None and self.interface[choice].id == route.interface:
             return None
@@ -175,31 +175,32 @@ class _Entry:
         is_unknown = current is not None and self.state[current] is State.UNKNOWN
         if is_unknown or self.interface[choice].id == route.interface:
             return None
-        dead = failed or not route.is_active or route.interface not in self.view.interfaces
-        urgency = Urgency.FAILED if dead else Urgency.HOUSEKEEPING
+        is_urgent = failed or not route.is_active or route.interface not in self.view.interfaces
+        urgency = Urgency.FAILED if is_urgent else Urgency.HOUSEKEEPING
         return self._change(urgency, Action.REPLACE, table, choice, route, current)
 
     def _missing(self, table: RouteTable, choice: str | None) -> Change | Problem:
         if choice is None:
-            return self._nobody("no route")
+            return self._no_host("no route created")
         return self._change(Urgency.MISSING, Action.CREATE, table, choice, None, None)
 
     def _stay(self, current: str | None) -> Problem | None:
-        """Nobody is fit to take the route over."""
+        """No host can take the route over."""
         if current is not None and self.state[current] is not State.FAILED:
             return None
-        return self._nobody("the route stays as it is")
+        return self._no_host("route left unchanged")
 
-    def _nobody(self, consequence: str) -> Problem:
+    def _no_host(self, consequence: str) -> Problem:
         states = {self.state[host] for host in self.interface}
         if State.UNKNOWN in states:
-            text = f"{consequence} until the health of its hosts is known"
+            text = f"{consequence} until the state of its hosts is known"
             return Problem(self.cidr, text, is_wait=True)
-        why = "all its hosts have failed" if states else "none of its hosts is in the VPC"
-        return Problem(self.cidr, f"{why}; {consequence}")
+        if states:
+            return Problem(self.cidr, f"all hosts of this CIDR have failed; {consequence}")
+        return Problem(self.cidr, f"no host of this CIDR is in the VPC; {consequence}")
 
     def _current(self, route: Route) -> str | None:
-        """The spec's host that the route points at; the best one where several share it."""
+        """The spec's host that the route points at; the best one if several share the interface."""
         order = (State.HEALTHY, State.QUESTIONABLE, State.UNKNOWN, State.FAILED)
         hosts = self.hosts_on.get(route.interface or "", ())
         return min(hosts, key=lambda host: (order.index(self.state[host]), host), default=None)
@@ -225,7 +226,7 @@ class _Entry:
         )
 
     def _address(self, route: Route) -> str | None:
-        """The primary address of a target that is none of the spec's hosts."""
+        """The primary address of a target that is not one of the spec's hosts."""
         interface = self.view.interfaces.get(route.interface or "")
         return interface.addresses[0] if interface and interface.addresses else None
 
@@ -233,13 +234,13 @@ class _Entry:
         for host in self.hosts:
             interface = self.interface.get(host)
             if interface is None:
-                text = f"host {host} is on no instance's interface in {self.view.vpc}"
+                text = f"host {host} is not on an instance interface in {self.view.vpc}"
                 yield Problem(self.cidr, text)
             elif interface.source_dest_check:
                 yield Problem(
                     self.cidr,
-                    f"host {host}: the source/destination check of {interface.id} is on, "
-                    "so it drops what is routed to it; switch it off",
+                    f"host {host}: source/destination check is enabled on {interface.id}, "
+                    "so EC2 drops the traffic routed to it; disable the check",
                 )
 
 
@@ -251,13 +252,13 @@ def _unwanted(cidr: str, view: View, policy: Policy) -> Iterator[Change]:
         if route is None or not view.is_ours(route):
             continue
         if route.is_active and route.interface not in view.interfaces:
-            continue  # a target we know nothing of
+            continue  # an unknown target
         yield Change(Urgency.UNWANTED, table.id, cidr, Action.DELETE, None, None, route.target)
 
 
 @lru_cache(maxsize=65_536)
 def is_ignored(cidr: str, ignore_routes: tuple[str, ...]) -> bool:
-    """Whether `cidr` lies inside one of `ignore_routes`; the default route holds only itself."""
+    """Whether `cidr` lies inside one of `ignore_routes`; the default route covers only itself."""
     if cidr in ignore_routes:
         return True
     network = ipaddress.ip_network(cidr, strict=False)

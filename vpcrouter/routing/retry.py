@@ -1,4 +1,4 @@
-"""When a change that EC2 refused is tried again. Pure: time is an argument."""
+"""When a rejected change is retried. Pure: time is an argument."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from vpcrouter.routing.change import Change
 
 @dataclass(frozen=True, slots=True)
 class _RefusedChange:
-    """`retry_at_s` is None once the next try is released, and infinity while it awaits a view."""
+    """`retry_at_s` is None once the next retry is released, and infinity while it awaits a view."""
 
     change: Change
     reason: str
@@ -23,7 +23,7 @@ class _RefusedChange:
 
 
 class Retries:
-    """The routes whose last change was refused."""
+    """The routes whose last change was rejected."""
 
     def __init__(self) -> None:
         self._refusals: dict[RouteKey, _RefusedChange] = {}
@@ -33,10 +33,10 @@ class Retries:
         return tuple(refusal.reason for refusal in self._refusals.values())
 
     def failed(self, change: Change, reason: str, is_stale: bool, now_s: float) -> bool:
-        """Note a refusal; True when it is a new one worth a word.
+        """Note a rejection; True if it is new and should be logged.
 
-        `is_stale`: the view may be to blame, so the first retry waits until there is a fresh one,
-        or none to be had.
+        `is_stale`: the view may be the cause, so the first retry waits for a fresh view, or until
+        EC2 cannot be read.
         """
         before = self._refusals.get(change.key)
         times = before.times + 1 if before else 1
@@ -45,15 +45,15 @@ class Retries:
         return before is None or before.reason != reason
 
     def succeeded(self, key: RouteKey) -> bool:
-        """Note a success; True when it follows a refusal."""
+        """Note a success; True if it follows a rejection."""
         return self._refusals.pop(key, None) is not None
 
     def view_is_fresh(self) -> None:
-        """Release what was waiting for that."""
+        """Release the retries that waited for a fresh view."""
         self._no_longer_await(None)
 
     def view_is_unknown(self, now_s: float) -> None:
-        """Nothing can be read: what was waiting for that is tried again after a pause."""
+        """EC2 cannot be read: retry what waited for a view after a pause."""
         self._no_longer_await(now_s + backoff_s(1))
 
     def _no_longer_await(self, retry_at_s: float | None) -> None:
@@ -62,31 +62,31 @@ class Retries:
                 self._refusals[key] = replace(refusal, retry_at_s=retry_at_s)
 
     def keep_only(self, keys: set[RouteKey]) -> None:
-        """Forget the refusals of routes that are no longer to be changed."""
+        """Forget the rejections of routes that are no longer to be changed."""
         self._refusals = {key: each for key, each in self._refusals.items() if key in keys}
 
     def must_wait(self, change: Change) -> bool:
-        """Whether this very change was refused too recently; another for the route need not."""
+        """Whether this change was rejected too recently; another change of the route may go."""
         refusal = self._refusals.get(change.key)
         return refusal is not None and refusal.change == change and refusal.retry_at_s is not None
 
     def awaits_view(self, key: RouteKey) -> bool:
-        """Whether the route's next try waits for a fresh view."""
+        """Whether the route's next retry waits for a fresh view."""
         refusal = self._refusals.get(key)
         return refusal is not None and refusal.awaits_view
 
     def pause_s(self, key: RouteKey) -> float:
-        """How long the route's next try is put off."""
+        """The pause before the route's next retry."""
         refusal = self._refusals.get(key)
         return 0.0 if refusal is None else backoff_s(refusal.times)
 
     def next_s(self) -> float | None:
-        """When the next retry has to be released; infinity: when there is a fresh view."""
+        """When the next retry is due; infinity: when there is a fresh view."""
         waiting = [r.retry_at_s for r in self._refusals.values() if r.retry_at_s is not None]
         return min(waiting, default=None)
 
     def release(self, now_s: float) -> bool:
-        """Release the retries that are due by now; True when there are any."""
+        """Release the retries that are due; True if there are any."""
         due = [
             key
             for key, refusal in self._refusals.items()

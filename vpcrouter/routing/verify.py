@@ -1,8 +1,8 @@
-"""Reading back what was changed, in the face of reads that are older than the write.
+"""Verifies changes although reads may be older than the write.
 
 EC2 is eventually consistent: for seconds a describe can show the old route, and a stale
-answer can follow a fresh one. So the old value, seen soon after a change was accepted, is
-taken for a stale read; any other value for somebody else's change.
+answer can follow a fresh one. So the old value, read soon after a change was accepted, counts
+as a stale read, and any other value as a change made by somebody else.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ class Expectations:
         self._by_key[change.key] = Expectation(change, now_s)
 
     def correct(self, view: View, now_s: float) -> tuple[View, tuple[Expectation, ...]]:
-        """`view` less its stale reads, and the changes that it shows for the first time."""
+        """`view` with stale reads corrected, and the changes that it shows for the first time."""
         self._forget_old(now_s)
         routes = {table.id: table.routes for table in view.tables}
         overlay = []
@@ -51,7 +51,7 @@ class Expectations:
         return view.with_routes(overlay), tuple(seen)
 
     def unseen(self) -> bool:
-        """Whether an accepted change has not been read back yet."""
+        """Whether an accepted change has not been verified yet."""
         return any(expected.seen_s is None for expected in self._by_key.values())
 
     def _forget_old(self, now_s: float) -> None:

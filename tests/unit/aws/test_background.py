@@ -55,5 +55,5 @@ def test_a_call_that_never_returns_is_an_error_in_the_end() -> None:
     calls.under_way = {"new": now_s, "old": now_s - CALL_LIMIT_S + 5.0}
     calls.raise_if_stuck("EC2")
     calls.under_way["old"] -= 5.0
-    with pytest.raises(Ec2Error, match="EC2: NoReturn: a call has not ended in 60 s"):
+    with pytest.raises(Ec2Error, match="EC2: NoReturn: a call did not return within 60 s"):
         calls.raise_if_stuck("EC2")

@@ -156,7 +156,7 @@ def test_where_one_bucket_is_empty_the_others_calls_go_on() -> None:
 
 @pytest.mark.parametrize(
     ("count", "said"),
-    [(0, ""), (50, ""), (54, ""), (250, "250 routes to go, up to 40 s at 5 calls/s")],
+    [(0, ""), (50, ""), (54, ""), (250, "250 changes pending, up to 40 s at 5 calls/s")],
 )
 def test_how_long_it_takes_is_said_where_that_is_long(count: int, said: str) -> None:
     played = Played()
@@ -222,11 +222,11 @@ def test_a_refusal_is_said_when_it_is_new_and_when_it_ends() -> None:
     played = Played()
     assert played.ended(TO_B, OTHERWISE) == ChangeOutcome(TO_B, NOW_S)
     played.ended(TO_B, OTHERWISE)
-    assert played.log.events == ["EC2 refused a change"]
-    assert played.log.facts("EC2 refused a change")["change"] == str(TO_B)
+    assert played.log.events == ["EC2 rejected change"]
+    assert played.log.facts("EC2 rejected change")["change"] == str(TO_B)
     assert played.applier.progress(NOW_S).refusals == f"Call: {OTHERWISE}: no"
     played.ended(TO_B)
-    assert played.log.events[1:] == ["accepted after all", "route replaced"]
+    assert played.log.events[1:] == ["change succeeded on retry", "route replaced"]
     assert played.applier.progress(NOW_S).refusals == ""
 
 
@@ -271,8 +271,8 @@ def test_throttling_is_said_once_and_is_no_refusal() -> None:
     played.applier.renew(numbered(TO_B, 3), NOW_S)
     for change in numbered(TO_B, 2):
         assert played.ended(change, THROTTLED) == ChangeOutcome(change, NOW_S, is_throttled=True)
-    assert played.log.events == ["EC2 throttles"]
-    assert played.log.facts("EC2 throttles") == {"calls_per_s": 5, "left": 3}
+    assert played.log.events == ["EC2 is throttling changes"]
+    assert played.log.facts("EC2 is throttling changes") == {"calls_per_s": 5, "left": 3}
     assert played.applier.progress(NOW_S).refusals == ""
     assert not played.applier.start(NOW_S), "the bucket is empty"
     assert played.applier.start(NOW_S + 0.2)

@@ -26,9 +26,9 @@ def decider(choose: Sequence[str] = (), ignore_routes: tuple[str, ...] = ()) -> 
 @pytest.mark.parametrize(
     ("wanted", "of", "sentence"),
     [
-        (None, None, "waiting: there is no route spec yet"),
-        (None, ON_A, "waiting: there is no route spec yet"),
-        (SPEC, None, "waiting: the route tables have not been read yet"),
+        (None, None, "waiting: no route spec received yet"),
+        (None, ON_A, "waiting: no route spec received yet"),
+        (SPEC, None, "waiting: route tables not read yet"),
     ],
 )
 def test_without_spec_or_view_there_is_nothing_to_decide(

@@ -144,13 +144,14 @@ def test_a_host_that_flaps_is_damped_for_a_time_and_then_no_longer() -> None:
     heard = Heard(flap_count=2)
     heard.spec(SPEC)
     heard.fail(A, 10.0, 20.0)
-    assert heard.log.facts("host fails too often; others are preferred")["for_s"] == 10.0
+    event = "host damped: failed too often; other hosts are preferred"
+    assert heard.log.facts(event)["for_s"] == 10.0
     assert heard.inbox.wanted.health.damped == {A}
     assert heard.inbox.next_at() == 30.0
     assert heard.nothing(29.9) == NOTHING
     assert heard.nothing(30.0) == News(must_plan=True)
     assert heard.inbox.wanted.health.damped == set()
-    assert heard.log.facts("host is as good as others again") == {"host": A}
+    assert heard.log.facts("host no longer damped") == {"host": A}
     assert heard.inbox.next_at() == math.inf
 
 

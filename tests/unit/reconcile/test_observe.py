@@ -109,8 +109,8 @@ def test_what_cannot_be_read_is_tried_again_with_growing_pauses_and_said_once() 
         played.read(ON_A, START_S)
     assert played.observer.trouble == ""
     assert [line["event"] for line in lines] == [
-        "EC2 cannot be read; routes stay as they are",
-        "EC2 can be read again",
+        "cannot read EC2; routes left unchanged",
+        "EC2 readable again",
     ]
     played.observer._read_at = START_S
     played.fail_to_read(START_S)
@@ -142,7 +142,7 @@ def test_a_change_that_is_read_back_is_seen_once(played: Played) -> None:
     found = played.read(ON_B, at_s)
     assert [each.change for each in found.seen] == [TO_B]
     assert not found.is_new, "it was expected"
-    assert played.log.facts("changes seen") == {"count": 1, "slowest_ms": 200.0}
+    assert played.log.facts("changes verified") == {"count": 1, "slowest_ms": 200.0}
     assert played.next_read_s(at_s) == RECHECK_S
     assert played.read(ON_B, at_s + RECHECK_S).seen == ()
 

@@ -15,7 +15,7 @@ from vpcrouter.reconcile.plan_log import LOGGED_AT_ONCE, PlanLog
 from vpcrouter.routing.plan import Plan, Problem
 
 WAITING = Decision(Plan(), waiting="waiting")
-PROBLEM, OTHERS = Problem(CIDR, "all its hosts have failed"), Problem(OTHER, "no route")
+PROBLEM, OTHERS = Problem(CIDR, "all hosts of this CIDR have failed"), Problem(OTHER, "no route")
 
 
 class Log:
@@ -70,20 +70,20 @@ def test_so_is_one_by_which_there_is_only_less_left_to_do(log: Log) -> None:
 def test_why_changes_are_withheld_is_logged_once(log: Log) -> None:
     isolated = decision()._replace(withheld=("all silent",))
     assert log.write(isolated)[0] == {
-        "event": "held back",
+        "event": "changes withheld",
         "reason": "all silent",
         "log_level": "error",
     }
     assert log.events(decision()._replace(withheld=("all silent",))) == []
     assert log.events(decision()) == []
-    assert log.events(isolated) == ["held back"]
+    assert log.events(isolated) == ["changes withheld"]
 
 
 def test_problems_are_logged_when_they_come_and_when_they_go(log: Log) -> None:
     assert log.events(decision(PROBLEM)) == [PROBLEM.text]
     assert log.events(decision(PROBLEM)) == []
-    assert log.events(decision(OTHERS)) == [OTHERS.text, "no longer so"]
-    assert log.events(decision()) == ["no longer so"]
+    assert log.events(decision(OTHERS)) == [OTHERS.text, "problem resolved"]
+    assert log.events(decision()) == ["problem resolved"]
 
 
 @pytest.mark.parametrize(("is_wait", "level"), [(True, "info"), (False, "warning")])
@@ -118,7 +118,7 @@ def test_of_many_problems_some_are_logged(
     else:
         assert len(others) == LOGGED_AT_ONCE
         assert {key: last[key] for key in more} == more
-        assert last["event"] == "more of this kind; see /route_info"
+        assert last["event"] == "further problems not logged; see /route_info"
 
 
 def test_lines_of_other_steps_are_written_with_it() -> None:

@@ -21,7 +21,7 @@ READ = Observation(NOW_S, has_view=True, is_new=True, is_settled=True)
 
 
 def waiting_for_health() -> Decision:
-    wait = Problem(CIDR, "no route until the health of its hosts is known", is_wait=True)
+    wait = Problem(CIDR, "no route created until the state of its hosts is known", is_wait=True)
     return NOTHING_TO_DO._replace(plan=Plan((), (wait,)))
 
 
@@ -90,13 +90,13 @@ def test_news_is_reported_a_little_after_the_last_report(
 
 def test_what_is_reported() -> None:
     status = Status(PlayedCalls(), "us-east-1")
-    plan = Plan((), (Problem(CIDR, "all its hosts have failed"),))
+    plan = Plan((), (Problem(CIDR, "all hosts of this CIDR have failed"),))
     decision = Decision(plan, ("all silent",))
     progress = Progress(((TO_B, {"decided": 1.0}),), 3, 4.5, "refused", "5 to go")
     report = status.report(decision, "", progress, NOW_S)
     assert report.sentence == "nothing to do; 1 problem; 5 to go; all silent"
     assert report.trouble == "refused"
-    assert report.problems == ("all silent", f"{CIDR}: all its hosts have failed")
+    assert report.problems == ("all silent", f"{CIDR}: all hosts of this CIDR have failed")
     assert [(each["cidr"], list(each["at"])) for each in report.recent] == [(CIDR, ["decided"])]
     assert (report.pending, report.expected_s, report.cycles) == (3, 4.5, 0)
     assert status.report(decision, "away", progress, NOW_S).trouble == "away"
@@ -209,6 +209,6 @@ def test_it_waits_for_hosts_not_judged_yet_for_some_time_after_the_first_view(
 
 
 def test_a_problem_of_any_other_kind_is_not_waited_for(played: Played) -> None:
-    problem = Problem(CIDR, "all its hosts have failed")
+    problem = Problem(CIDR, "all hosts of this CIDR have failed")
     played.decide(NOTHING_TO_DO._replace(plan=Plan((), (problem,))))
     assert played.report(NOW_S + REPORT_GAP_S) == 1

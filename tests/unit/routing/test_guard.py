@@ -13,9 +13,9 @@ from vpcrouter.routing.plan import Plan
 @pytest.mark.parametrize(
     ("wanted", "of", "reason"),
     [
-        (None, None, "there is no route spec yet"),
-        (None, view(), "there is no route spec yet"),
-        (spec(), None, "the route tables have not been read yet"),
+        (None, None, "no route spec received yet"),
+        (None, view(), "no route spec received yet"),
+        (spec(), None, "route tables not read yet"),
         (spec(), view(), None),
     ],
 )

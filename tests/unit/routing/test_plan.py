@@ -37,6 +37,7 @@ from vpcrouter.model.view import Route
 from vpcrouter.routing.change import Urgency
 from vpcrouter.routing.plan import DEFAULT_ROUTE, Plan, Policy, is_ignored, plan
 
+ALL_FAILED = "all hosts of this CIDR have failed"
 TO_A = f"to {A} (eni-a)"
 TO_B = f"to {B} (eni-b)"
 CREATE, REPLACE = f"create {CIDR} in rtb-1", f"replace {CIDR} in rtb-1"
@@ -145,7 +146,7 @@ class TestForeign:
         found = planned(view({CIDR: route}), health("b"))
         assert said(found) == []
         assert [str(problem) for problem in found.problems] == [
-            f"{CIDR}: rtb-1 has a route to {route.target}, which is not ours to change"
+            f"{CIDR}: rtb-1 has a route to {route.target}, which vpcrouter does not manage"
         ]
 
     def test_in_one_table_it_does_not_hinder_the_others(self, route: Route) -> None:
@@ -232,7 +233,7 @@ class TestInterfaces:
         (address,) = SERVICE.addresses
         found = planned(view({}), Health(healthy=frozenset({address})), spec({CIDR: [address]}))
         assert found.changes == ()
-        assert f"host {address} is on no instance's interface" in str(found.problems)
+        assert f"host {address} is not on an instance interface" in str(found.problems)
 
 
 class TestProblems:
@@ -244,29 +245,29 @@ class TestProblems:
         found = planned(view({}), state, routes)
         assert said(found) == [f"{CREATE} {TO_A}", f"create {OTHER} in rtb-1 {TO_B}"]
         assert [str(problem) for problem in found.problems] == [
-            f"{CIDR}: host 10.0.0.200 is on no instance's interface in vpc-1"
+            f"{CIDR}: host 10.0.0.200 is not on an instance interface in vpc-1"
         ]
 
     def test_no_host_of_the_cidr_in_the_vpc(self) -> None:
         state = Health(healthy=frozenset({"10.0.0.200"}))
         found = planned(view({CIDR: "eni-a"}), state, spec({CIDR: ["10.0.0.200"]}))
         assert said(found) == []
-        assert "none of its hosts is in the VPC; the route stays as it is" in str(found.problems)
+        assert "no host of this CIDR is in the VPC; route left unchanged" in str(found.problems)
 
     def test_the_source_destination_check_is_remarked_on(self) -> None:
         of = view({CIDR: "eni-a"}, interfaces=[interface("eni-a", A, source_dest_check=True)])
         found = planned(of, health("a"), spec({CIDR: [A]}))
         assert said(found) == []
         (problem,) = found.problems
-        assert "source/destination check of eni-a is on" in problem.text
+        assert "source/destination check is enabled on eni-a" in problem.text
 
     @pytest.mark.parametrize(
         ("state", "target", "text", "is_wait"),
         [
-            (health("", "", "abc"), "eni-a", "all its hosts have failed; the route stays", False),
-            (health("", "", "abc"), None, "all its hosts have failed; no route", False),
-            (health("", "", "ab"), "eni-a", "the route stays as it is until the health", True),
-            (health(), None, "no route until the health of its hosts is known", True),
+            (health("", "", "abc"), "eni-a", f"{ALL_FAILED}; route left unchanged", False),
+            (health("", "", "abc"), None, f"{ALL_FAILED}; no route created", False),
+            (health("", "", "ab"), "eni-a", "route left unchanged until the state", True),
+            (health(), None, "no route created until the state of its hosts is known", True),
         ],
     )
     def test_nobody_is_fit(
@@ -349,7 +350,7 @@ def test_failed_routes_first_housekeeping_and_deletions_last() -> None:
         (Urgency.UNWANTED, "rtb-1", cidrs[0]),
     ]
     assert found.sentence() == (
-        "1 route moved off failed targets, 1 route created, 2 routes put right, 1 route deleted"
+        "1 route moved off failed targets, 1 route created, 2 routes corrected, 1 route deleted"
     )
 
 
