@@ -123,7 +123,7 @@ class StatusSource:
         log.log(
             20 if is_ours else 10,
             "event",
-            of=event.instance,
+            subject=event.instance,
             kind=str(event.kind),
             value=event.value,
             alarm=event.alarm,

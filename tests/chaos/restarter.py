@@ -12,7 +12,7 @@ from pathlib import Path
 from examples.demo import children
 from examples.demo.daemon import PROGRAM
 
-_STARTED = re.compile(r'event="worker started" of=(\S+) pid=(\d+)')
+_STARTED = re.compile(r'event="worker started" subject=(\S+) pid=(\d+)')
 
 
 @dataclass

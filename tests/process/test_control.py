@@ -190,7 +190,7 @@ def test_what_cannot_be_is_refused_in_supervisors_words(daemon: Daemon, client: 
 def test_a_signalled_worker_is_replaced(daemon: Daemon, client: Client) -> None:
     pids = daemon.worker_pids()
     assert client.run("signal", "KILL", "vpcrouter:tcp") == (0, "vpcrouter:tcp: signalled\n")
-    daemon.wait_log('of=tcp pid={} by="signal 9"'.format(pids["tcp"]))
+    daemon.wait_log('subject=tcp pid={} by="signal 9"'.format(pids["tcp"]))
     wait_until(lambda: client.pid("tcp") not in (0, pids["tcp"]), 10, daemon.log)
     status, said = client.run("signal", "USR1", "all")
     assert status == 0

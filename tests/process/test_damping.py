@@ -34,7 +34,7 @@ def test_a_flapping_host_is_the_last_resort(
     assert list(daemon.json("/ips")["damped_ips"]) == [A]
     assert list(daemon.json("/health")["damped_ips"]) == [A]
     os.kill(daemon.worker_pids()["reconciler"], signal.SIGKILL)
-    daemon.wait_log('worker started" of=reconciler', count=2)
+    daemon.wait_log('worker started" subject=reconciler', count=2)
     daemon.wait_healthy()
     first = wait_target(net, set(OTHERS))
     last = (set(OTHERS) - {first}).pop()

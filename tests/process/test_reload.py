@@ -92,8 +92,8 @@ def test_signals_restart_nobody_when_nothing_has_changed(daemon: Daemon) -> None
     os.kill(daemon.pid, signal.SIGUSR1)
     daemon.wait_log("signal=SIGUSR1")
     os.kill(daemon.pid, signal.SIGUSR2)
-    daemon.wait_log("event=state of=reconciler role=reconciler state=RUNNING")
-    daemon.wait_log('event="latest message" of=tcp kind=HealthReport')
+    daemon.wait_log("event=state subject=reconciler role=reconciler state=RUNNING")
+    daemon.wait_log('event="latest message" subject=tcp kind=HealthReport')
     reload(daemon)
     assert daemon.worker_pids() == before
     daemon.wait_healthy()

@@ -353,7 +353,7 @@ def test_an_essential_worker_that_never_comes_up_ends_the_daemon(
 ) -> None:
     supervised = supervise(OBSERVER, ("bad", MONITOR, "Stillborn"))
     assert supervised.wait_end(START_S) == 1
-    assert supervised.log().count('event="worker started" of=bad') == 3
+    assert supervised.log().count('event="worker started" subject=bad') == 3
 
 
 def test_the_api_is_not_essential(supervise: StartSupervised) -> None:

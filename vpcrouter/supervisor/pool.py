@@ -73,12 +73,12 @@ class WorkerPool:
             if step is LifeStep.START:
                 self._start(child, now_s)
             elif step is LifeStep.ABORT:
-                log.error("worker is silent; aborting it", of=child.name, pid=child.pid)
+                log.error("worker is silent; aborting it", subject=child.name, pid=child.pid)
                 child.send_signal(signal.SIGABRT)
                 child.send_signal(signal.SIGCONT)  # should it be stopped, it hears that only now
                 child.life.aborted(now_s)
             elif step is LifeStep.KILL:
-                log.error("worker does not end; killing it", of=child.name, pid=child.pid)
+                log.error("worker does not end; killing it", subject=child.name, pid=child.pid)
                 child.send_signal(signal.SIGKILL)
                 child.life.killed(now_s)
 
@@ -86,11 +86,13 @@ class WorkerPool:
         try:
             process, incoming = child.spawn(now_s)
         except OSError as error:
-            log.error("worker cannot be started", of=child.name, reason=str(error))
+            log.error("worker cannot be started", subject=child.name, reason=str(error))
             child.life.exited(now_s, 1)
             self._on_end(child)
             return
-        log.info("worker started", of=child.name, pid=child.pid, generation=child.life.generation)
+        log.info(
+            "worker started", subject=child.name, pid=child.pid, generation=child.life.generation
+        )
         self._selector.register(
             process.sentinel, selectors.EVENT_READ, lambda _events: self._on_exit(child)
         )
@@ -106,7 +108,7 @@ class WorkerPool:
             # It is ending, as its exit status will tell; or it is killed in a moment.
             forget(self._selector, child.incoming)
             child.life.hung_up(time.monotonic())
-            log.debug("worker's channel has ended", of=child.name, reason=str(error))
+            log.debug("worker's channel has ended", subject=child.name, reason=str(error))
             return
         for envelope in envelopes:
             self._on_message(child, envelope)
@@ -126,7 +128,7 @@ class WorkerPool:
         log.log(
             logging.INFO if is_stopped else logging.ERROR,
             "worker ended",
-            of=child.name,
+            subject=child.name,
             pid=pid,
             by=child.life.last_exit,
             state=state_name(child.life.state),
@@ -139,7 +141,7 @@ class WorkerPool:
             status = child.status()
             log.info(
                 "state",
-                of=status.name,
+                subject=status.name,
                 role=status.role,
                 state=status.state,
                 pid=status.pid,
@@ -147,4 +149,4 @@ class WorkerPool:
                 last_exit=status.last_exit,
             )
         for worker, kind, age_s in self.relay.ages_s():
-            log.info("latest message", of=worker, kind=kind, age_s=round(age_s, 3))
+            log.info("latest message", subject=worker, kind=kind, age_s=round(age_s, 3))

@@ -153,10 +153,10 @@ class Supervisor:
         """Without the reconciler, or before the daemon was ready once, it cannot go on."""
         is_needed = child.role in NEEDED_TO_START and not self._service.is_ready
         if child.role == RECONCILER or is_needed:
-            log.error("a worker that is needed cannot run; stopping", of=child.name)
+            log.error("a worker that is needed cannot run; stopping", subject=child.name)
             self._stop(child.life.exit_status if child.life.exit_status > 0 else 1)
             return
-        log.error("worker cannot run; everything else goes on", of=child.name)
+        log.error("worker cannot run; everything else goes on", subject=child.name)
         child.life.retry(time.monotonic())
 
     # Reload
@@ -247,11 +247,11 @@ def _follow(child: Child, orders: Orders, before: Orders) -> None:
     """Do with one worker what `orders` say and those `before` did not."""
     name, now_s = child.name, time.monotonic()
     if name in orders.stopped and child.life.state in RUNNING_STATES:
-        log.info("worker is stopped by hand", of=name)
+        log.info("worker is stopped by hand", subject=name)
         child.stop(now_s)
     elif orders.starts.get(name) != before.starts.get(name):
-        log.info("worker is started by hand", of=name)
+        log.info("worker is started by hand", subject=name)
         child.life.want(now_s)
     if (sent := orders.signals.get(name)) and sent != before.signals.get(name):
-        log.info("worker is signalled by hand", of=name, signal=sent[1])
+        log.info("worker is signalled by hand", subject=name, signal=sent[1])
         child.send_signal(sent[1])
