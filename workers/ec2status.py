@@ -49,12 +49,12 @@ class StatusSource:
         self._failures = {STATUS: 0, EVENTS: 0}
         self._trouble = {
             STATUS: Trouble(
-                log, "EC2 does not tell how instances are", "EC2 tells again how instances are"
+                log, "EC2 instance status unavailable", "EC2 instance status available again"
             ),
             EVENTS: Trouble(
                 log,
-                "the event queue cannot be read; events are seen at the next interval only",
-                "the event queue can be read again",
+                "SQS queue cannot be read; instance events are seen at the next poll only",
+                "SQS queue can be read again",
             ),
         }
 
@@ -117,12 +117,12 @@ class StatusSource:
         try:
             event = parse_event(letter.body)
         except ValueError as error:
-            log.warning("message ignored", reason=str(error), body=letter.body[:200])
+            log.warning("SQS message ignored", reason=str(error), body=letter.body[:200])
             return
         is_ours = is_of_ours(event, self._reading)
         log.log(
             20 if is_ours else 10,
-            "event",
+            "instance event",
             subject=event.instance,
             kind=str(event.kind),
             value=event.value,

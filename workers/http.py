@@ -103,14 +103,14 @@ class Http(ProbingMonitor):
         yield from super().check_arguments(values)
         ca, cert, key = (values[f"{PREFIX}_{name}"] for name in ("ca", "cert", "key"))
         if key is not None and cert is None:
-            yield f"{PREFIX}_key: is of no use without {PREFIX}_cert"
+            yield f"{PREFIX}_key: has no effect without {PREFIX}_cert"
         if values[f"{PREFIX}_url"] is None:
             yield f"{PREFIX}_url: is needed, such as http://{{host}}:8080/healthz"
             return
         if not CheckUrl.of(values[f"{PREFIX}_url"]).is_tls:
             for name, value in (("ca", ca), ("cert", cert), ("key", key)):
                 if value is not None:
-                    yield f"{PREFIX}_{name}: is of no use unless {PREFIX}_url begins with https://"
+                    yield f"{PREFIX}_{name}: has no effect unless {PREFIX}_url begins with https://"
             return
         try:
             _tls_files(values).load()

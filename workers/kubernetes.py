@@ -93,7 +93,7 @@ class Kubernetes(Monitor):
                 yield f"kubernetes_kubeconfig: {named} cannot be read"
         elif not (_has_own_config() or (is_in_cluster() and values["kubernetes_context"] is None)):
             yield (
-                "kubernetes_kubeconfig: is needed: this is no pod of a cluster, "
+                "kubernetes_kubeconfig: is needed: the daemon does not run in a pod, "
                 f"and there is no {USERS_OWN}"
             )
 

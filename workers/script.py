@@ -86,7 +86,7 @@ class Script(Monitor):
             return
         program = shlex.split(values[f"{PREFIX}_command"])[0]
         if shutil.which(program) is None:
-            yield f"{PREFIX}_command: {program} is no program that can be run"
+            yield f"{PREFIX}_command: {program} is not an executable program"
 
     def run(self, mailbox: Mailbox) -> None:
         check = _check_of(self.values)

@@ -19,6 +19,6 @@ def detection_sentence(interval_s: float, timeout_s: float, fall: int, fastinter
     """The worst case, for the log."""
     worst_s = worst_case_detection_s(interval_s, timeout_s, fall, fastinter_s)
     return (
-        f"a dead host is called failed within {worst_s:g} s: interval {interval_s:g} s, "
-        f"time-out {timeout_s:g} s, {fall} misses, {fastinter_s:g} s apart after the first"
+        f"worst-case failure detection {worst_s:g} s: interval {interval_s:g} s, "
+        f"timeout {timeout_s:g} s, fall {fall}, fastinter {fastinter_s:g} s"
     )

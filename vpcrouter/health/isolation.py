@@ -128,7 +128,7 @@ class IsolationWatch:
                 failed.append(host)
             elif self._asked_s >= since_s and not is_asking:
                 unheard, of = len(panel) - count, len(panel)
-                return Finding(failed, f"{unheard} of {of} hosts do not answer, all at once")
+                return Finding(failed, f"{unheard} of {of} hosts not answering")
         return Finding(failed)
 
     def fall(self, host: str, now_s: float) -> None:
@@ -193,7 +193,7 @@ def reason_to_hold(reports: Iterable[HealthReport]) -> str | None:
     if not probing or not all(report.isolated for report in probing):
         return None
     whys = "; ".join(isolation_reasons(probing))
-    return f"it is we who are cut off: {whys}; nothing is changed until probes come back"
+    return f"daemon is isolated: {whys}; no route is changed until hosts answer again"
 
 
 def isolation_reasons(reports: Iterable[HealthReport]) -> list[str]:

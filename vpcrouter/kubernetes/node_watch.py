@@ -31,7 +31,9 @@ SHORTEST_WATCH_S = 1.0
 SILENCE_S = 30.0
 PAGE_SIZE = 500
 GONE = 410
-NOT_INSTALLED = "kubernetes: its client is not installed: pip install vpcrouter[kubernetes]"
+NOT_INSTALLED = (
+    "kubernetes: the Kubernetes client is not installed: pip install vpcrouter[kubernetes]"
+)
 
 log = logs.get(__name__)
 
@@ -107,10 +109,10 @@ class NodeWatch:
         self._silence_limit_s = max(access.interval_s + WATCH_GRACE_S, LONGEST_PAUSE_S) + SILENCE_S
         self._thread = threading.Thread(target=self._run, name="nodes", daemon=True)
         self._away = Trouble(
-            log, "Kubernetes does not tell how nodes are", "Kubernetes tells again how nodes are"
+            log, "Kubernetes node status unavailable", "Kubernetes node status available again"
         )
         self._unwatched = Trouble(
-            log, "nodes cannot be watched, only listed", "nodes can be watched again"
+            log, "node watch failing; polling the node list instead", "node watch works again"
         )
 
     def start(self) -> None:
@@ -129,7 +131,7 @@ class NodeWatch:
             raise self._end
         silent_s = time.monotonic() - self._progress_s
         if silent_s > self._silence_limit_s:
-            raise KubernetesError(f"the watch has given no sign of life for {silent_s:.0f} s")
+            raise KubernetesError(f"node watch made no progress for {silent_s:.0f} s")
 
     # In the thread
 
@@ -149,7 +151,7 @@ class NodeWatch:
         except Exception as error:  # the edge of a cycle
             self._list_failures += 1
             self._watch_failures = 0  # which this explains
-            log.debug("nodes not listed", exc_info=True)
+            log.debug("listing nodes failed", exc_info=True)
             if self._list_failures > 1:  # one lost connection is no reason to know nothing
                 self._forget(_sentence(error))
             self._pause(self._list_failures)
@@ -169,11 +171,11 @@ class NodeWatch:
             try:
                 self._watch(max(1, math.ceil(left_s)))
             except Exception as error:  # the edge of a cycle, too
-                log.debug("watch broken", exc_info=True)
+                log.debug("node watch failed", exc_info=True)
                 self._watch_failures += 1
                 is_gone = isinstance(error, GoneError)
                 if is_gone:
-                    log.info("too old to go on; all nodes are listed again", at=self._version)
+                    log.info("watch expired (410 Gone); relisting nodes", at=self._version)
                 self._watch_trouble = _sentence(error)
                 if self._watch_failures > 1 or not is_gone:
                     self._pause(self._watch_failures)
@@ -244,7 +246,7 @@ class NodeWatch:
 
     def _on_event(self, event: Any) -> None:
         if not isinstance(event, dict):
-            raise KubernetesError("the watch sent what is no event")
+            raise KubernetesError("the watch sent something that is not an event")
         kind, item = event["type"], event["raw_object"]
         if kind in ("ADDED", "MODIFIED"):
             node = read_node(item)
@@ -277,7 +279,7 @@ def _page(answer: Any) -> Mapping[str, Any]:
         raise _error(status, str(getattr(answer, "reason", "")))
     page = json.loads(body)
     if not isinstance(page, dict) or not isinstance(page.get("items"), list):
-        raise KubernetesError("the answer is no list of nodes")
+        raise KubernetesError("the response is not a node list")
     return page
 
 

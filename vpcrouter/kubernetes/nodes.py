@@ -39,7 +39,7 @@ def read_node(item: Mapping[str, Any]) -> Node:
             str(metadata.get("creationTimestamp", "")),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"that is no node: {type(error).__name__}: {error}") from None
+        raise ValueError(f"not a node: {type(error).__name__}: {error}") from None
 
 
 def _state(conditions: Mapping[str, str], is_cordoned: bool) -> State:

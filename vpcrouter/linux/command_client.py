@@ -65,7 +65,7 @@ class CommandClient:
         except BlockingIOError:
             if self._keeper.poll() is None:
                 return found
-        raise PluginError("the keeper of the commands is gone")
+        raise PluginError("the command server has exited")
 
 
 def environment(source: Mapping[str, str], host: str) -> dict[str, str]:

@@ -143,7 +143,7 @@ class Keeper:
 
     def _start(self, order: Order) -> None:
         if len(self._guards) >= MAX_GUARDS:
-            text = f"{MAX_GUARDS} commands of earlier checks do not die"
+            text = f"{MAX_GUARDS} commands of earlier checks are still running"
             self._tell(Ended(order.number, End.NOT_STARTED, text=text))
             return
         try:
@@ -164,7 +164,7 @@ class Keeper:
         for pid, status in reaped():
             number = self._guards.pop(pid, None)
             if number is not None and status:
-                self._tell(Ended(number, End.LOST, text="its guard was killed"))
+                self._tell(Ended(number, End.LOST, text="guard process was killed"))
         kill(pid for pid in children() if pid not in self._guards)
 
     def _tell(self, ended: Ended) -> None:

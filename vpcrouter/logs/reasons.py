@@ -19,13 +19,13 @@ class Reasons:
         is_new = self._of.get(host) != reason
         self._of[host] = reason
         (log.warning if is_new else log.debug)(
-            "the check did not pass", monitor=self._monitor, host=host, reason=reason
+            "health check failed", monitor=self._monitor, host=host, reason=reason
         )
 
     def clear(self, host: str) -> None:
         """`host` passed."""
         if self._of.pop(host, None) is not None:
-            log.info("the check passes again", monitor=self._monitor, host=host)
+            log.info("health check passes again", monitor=self._monitor, host=host)
 
     def keep(self, hosts: Iterable[str]) -> None:
         """Forget all but these hosts."""

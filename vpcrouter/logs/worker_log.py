@@ -94,5 +94,5 @@ class OwnLog(logging.Handler):
         if self._has_complained:
             return
         self._has_complained = True
-        said = "%s cannot be written: %s; supervisorctl's tail shows less"
+        said = "%s cannot be written: %s; supervisorctl tail will miss lines"
         logging.getLogger(__name__).log(self._complain_at, said, self._path, error.strerror)

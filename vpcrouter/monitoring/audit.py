@@ -71,7 +71,7 @@ class Audit:
         self._seen = self._prober.counted()
         if self._base is None or self._seen is None or told <= (came := self._seen - self._base):
             return ""
-        return f"{told} answers were counted, but the kernel has seen {came} at most"
+        return f"{told} answers counted, but the kernel received at most {came}"
 
     def begin(self) -> None:
         """Count from here on. All that had come in by the last `look` must have been read."""

@@ -63,7 +63,7 @@ class CheckRounds:
         self._hosts: tuple[str, ...] = ()
         self._due_s = time.monotonic()
         self._trouble = Trouble(
-            log, "the check failed; it says nothing of the hosts", "the check works again"
+            log, "monitor error; host states unknown until a check succeeds", "monitor recovered"
         )
 
     def wake_s(self, now_s: float, latest_s: float) -> float:
@@ -114,8 +114,10 @@ class CheckRounds:
             failed, questionable, *rest = (frozenset(part) for part in answer)
             [unknown] = rest or [frozenset()]
         except (TypeError, ValueError):
-            raise PluginError(f"a check returns two lists of hosts, not {answer!r}") from None
+            raise PluginError(
+                f"a check must return two or three lists of hosts, not {answer!r}"
+            ) from None
         strange = (failed | questionable | unknown) - frozenset(self._hosts)
         if strange:
-            raise PluginError(f"a check returned what is no host: {sorted(map(repr, strange))}")
+            raise PluginError(f"a check returned unknown hosts: {sorted(map(repr, strange))}")
         return failed, questionable, unknown

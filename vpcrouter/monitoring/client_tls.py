@@ -39,7 +39,9 @@ class TlsFiles:
                 context.load_cert_chain(self.cert, self.key, password="")
             except (ssl.SSLError, ValueError):
                 where = self.cert if self.key is None else f"{self.cert} and {self.key}"
-                raise ValueError(f"{where}: no certificate and a key to it, open") from None
+                raise ValueError(
+                    f"{where}: not a certificate with its unencrypted private key"
+                ) from None
         return context
 
     def _of_authorities(self) -> ssl.SSLContext:
@@ -49,7 +51,7 @@ class TlsFiles:
         try:
             return ssl.create_default_context(cafile=self.ca)
         except ssl.SSLError:
-            raise ValueError(f"{self.ca}: no certificates in PEM format") from None
+            raise ValueError(f"{self.ca}: no PEM certificates found") from None
 
     def stamps(self) -> tuple[tuple[int, int, int] | None, ...]:
         """What changes when the files do."""
@@ -83,9 +85,9 @@ class ClientTls:
         try:
             self._context = self._files.load()
         except ValueError as error:
-            log.error("the TLS files have changed and are no good; the old ones count", why=error)
+            log.error("new TLS files rejected; keeping the old ones", why=error)
         else:
-            log.info("the TLS files have changed; the new ones count")
+            log.info("TLS files reloaded")
 
 
 def _check_readable(path: str) -> None:

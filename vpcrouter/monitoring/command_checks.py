@@ -95,7 +95,7 @@ class CommandChecks:
         for ended in self._commands.ended():
             self._on_end(ended)
         if self._running and now_s >= self._overdue_s():
-            raise PluginError("the keeper of the commands says nothing")
+            raise PluginError("the command server does not respond")
 
     def _overdue_s(self) -> float:
         """When something of the command that has run for longest should have been heard."""
@@ -144,7 +144,7 @@ class CommandChecks:
     def _start(self, number: int, host: str, now_s: float) -> None:
         trouble = self._commands.start(self._check.order(number, host))
         if trouble:
-            self._on_unknown(host, f"the command cannot be started: {trouble}")
+            self._on_unknown(host, f"could not start command: {trouble}")
             self._plan(host, now_s + self._timing.interval_s)
             return
         self._turn_of[host] = -1
@@ -153,7 +153,7 @@ class CommandChecks:
     def _note_late(self, late_s: float) -> None:
         if late_s > self._timing.interval_s and self._late.is_time(self._clock()):
             log.warning(
-                "checks are late: there are more than can be run in the interval",
+                "check schedule overrun: more commands than can run in the interval",
                 late_s=round(late_s, 3),
                 parallel=self._check.parallel,
             )
@@ -164,10 +164,10 @@ class CommandChecks:
             return
         self._asked.discard(host)
         now_s = self._clock()
-        log.debug("the command ended", host=host, **_shown(ended))
+        log.debug("command ended", host=host, **_shown(ended))
         due_s = started_s + self._timing.interval_s
         if ended.end is End.TIMEOUT:
-            self._on_miss(host, f"the command did not end within {self._timing.timeout_s:g} s")
+            self._on_miss(host, f"command timed out after {self._timing.timeout_s:g} s")
         elif ended.end is End.EXIT and ended.status == FAILED:
             self._on_miss(host, f"exit status {FAILED}")
         elif ended.end is End.EXIT and ended.status in {HEALTHY, QUESTIONABLE}:
@@ -188,7 +188,7 @@ class CommandChecks:
 
     def _on_unknown(self, host: str, reason: str) -> None:
         self.judge.unsent(host, self._clock())
-        self._reasons.note(host, f"{reason}; it says nothing of the host")
+        self._reasons.note(host, f"{reason}; not counted as a miss")
 
 
 def _shown(ended: Ended) -> dict[str, object]:
@@ -199,7 +199,7 @@ def _why_unknown(ended: Ended) -> str:
     if ended.end is End.EXIT:
         return f"exit status {ended.status}"
     if ended.end is End.SIGNAL:
-        return f"the command was ended by signal {ended.status}"
+        return f"command killed by signal {ended.status}"
     if ended.end is End.NOT_STARTED:
-        return f"the command cannot be started: {ended.text}"
-    return "what became of the command is not known"
+        return f"could not start command: {ended.text}"
+    return "command result unknown"

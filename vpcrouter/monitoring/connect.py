@@ -104,7 +104,7 @@ class SocketProber(ABC, Generic[P]):
         # Hosts that let us wait hold descriptors long; they must leave some to the others.
         room = self._max_silent if host in self._silent else self._max_pending
         if len(self._pending) >= room:
-            self.trouble = f"{room} connections are pending, as many as may be"
+            self.trouble = f"limit of {room} pending connections reached"
             return False
         try:
             sock = self.open_socket(":" in host)

@@ -25,7 +25,7 @@ MAX_READ = 4 * MAX_BODY
 """The most that is read of an answer: head, body and what chunks add to it."""
 MAX_PENDING = 10_000
 SHOWN = 100
-CUT_SHORT = "the connection was closed before the answer was complete"
+CUT_SHORT = "connection closed before the response was complete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class CheckUrl:
     def of(cls, text: str) -> "CheckUrl":
         """Raises ValueError with a sentence's end."""
         if not (text.isascii() and text.isprintable()) or " " in text:
-            raise ValueError("must be of ASCII characters without spaces, others as %XX")
+            raise ValueError("must be ASCII without spaces; write other characters as %XX")
         try:
             url = urlsplit(text)
             port = url.port
@@ -133,14 +133,14 @@ class Answer:
         """
         self._read += len(data)
         if self._read > MAX_READ:
-            raise MissedError(f"the answer is over {MAX_READ >> 10} KiB")
+            raise MissedError(f"response exceeds {MAX_READ >> 10} KiB")
         try:
             self._parser.receive_data(data)
             while (event := self._parser.next_event()) is not h11.NEED_DATA:
                 if self._is_complete(event):
                     return True
         except h11.RemoteProtocolError as error:
-            what = f"no HTTP answer: {str(error)[:SHOWN]}" if data else CUT_SHORT
+            what = f"not an HTTP response: {str(error)[:SHOWN]}" if data else CUT_SHORT
             raise MissedError(what) from None
         return False
 
@@ -158,7 +158,7 @@ class Answer:
         elif not is_all:
             raise MissedError(CUT_SHORT)
         if is_all and not self._has_text:
-            raise MissedError("the body lacks the text")
+            raise MissedError("body does not contain the expected text")
         return is_all
 
     def _look_at(self, data: bytes) -> None:
@@ -202,8 +202,8 @@ class Exchange:
         if not self._is_connected:
             return "connecting"
         if self._encrypted is not None and self._unsent:
-            return "agreeing on TLS"
-        return "waiting for the answer"
+            return "in the TLS handshake"
+        return "waiting for the response"
 
     def advance(self, event: int) -> bool:
         """Go on; True once there is a good answer. Raises MissedError, UnsentError."""
@@ -218,7 +218,7 @@ class Exchange:
         except ssl.SSLCertVerificationError as error:
             raise MissedError(f"TLS: {error.verify_message or error.reason}") from None
         except ssl.SSLError as error:
-            raise MissedError(f"TLS: {error.reason or 'the connection was closed'}") from None
+            raise MissedError(f"TLS: {error.reason or 'connection closed'}") from None
         except OSError as error:
             raise_for_error(error.errno or errno.ENOTCONN)
         return False

@@ -107,7 +107,7 @@ class EchoLine:
         try:
             count = self._in.receive()
         except OSError as error:  # an ICMP error that the kernel reports to this socket
-            log.debug("receiving failed", reason=str(error))
+            log.debug("receive failed", reason=str(error))
             return []
         if not count:
             self._drained_s = now_s
@@ -173,7 +173,7 @@ class EchoProber:
             except OSError as error:
                 if version is V4:
                     raise
-                log.debug("this machine has no IPv6", reason=str(error))
+                log.debug("IPv6 not available", reason=str(error))
                 continue
             self._lines[version] = line
             self._arrived.register(line.fileno(), select.EPOLLIN)
@@ -250,8 +250,7 @@ def warn_of_small_neighbour_table(version: Version, hosts: int) -> None:
         return  # not shown inside a network namespace
     if hosts > limit:
         log.warning(
-            "the kernel's neighbour table is smaller than the number of hosts; those on this "
-            f"subnet would be lost: raise sysctl {sysctl}",
+            f"neighbour table too small if all hosts are on this subnet; raise sysctl {sysctl}",
             gc_thresh3=limit,
             hosts=hosts,
         )

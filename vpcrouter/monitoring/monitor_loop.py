@@ -58,7 +58,9 @@ class MonitorLoop:
         self._watched: frozenset[int] = frozenset()
         self._report_from_s = 0.0
         self._isolated = Trouble(
-            log, "it is we who are cut off; no host is judged", "hosts answer again; judged afresh"
+            log,
+            "monitor is isolated: most hosts stopped answering at once; host states frozen",
+            "monitor no longer isolated: hosts answer again",
         )
 
     def run(self, mailbox: Mailbox) -> None:

@@ -85,7 +85,7 @@ def _enlarge(sock: socket.socket, name: str, force: int, plain: int) -> None:
     try:
         sock.setsockopt(socket.SOL_SOCKET, force, BUFFER_BYTES)
     except PermissionError:
-        log.debug("buffer is limited by the system; CAP_NET_ADMIN would lift it", option=name)
+        log.debug("socket buffer limited by sysctl; CAP_NET_ADMIN lifts the limit", option=name)
         sock.setsockopt(socket.SOL_SOCKET, plain, BUFFER_BYTES)
 
 

@@ -84,8 +84,8 @@ def raise_for_error(
     if icmp.sender != sock.getsockname()[0]:
         raise MissedError(f"{why} ({icmp})")
     if icmp.is_missing_neighbour:
-        raise MissedError(f"{why} (nobody answers for its address)")
-    raise UnsentError(f"refused by our own host: {why} ({icmp})")
+        raise MissedError(f"{why} (ARP or neighbour discovery failed)")
+    raise UnsentError(f"rejected by the local host: {why} ({icmp})")
 
 
 def read_icmp_error(sock: socket.socket) -> IcmpError | None:

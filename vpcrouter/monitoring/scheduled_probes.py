@@ -45,7 +45,7 @@ def run_probes(
     log.info(timing.describe(), monitor=monitor)
     refused = priority.go_first(_note_restless)
     if refused:
-        log.info("no real-time priority, so a busy machine delays probes", reason=refused)
+        log.info("no real-time priority; probes may be delayed under load", reason=refused)
     with contextlib.suppress(OSError):  # said already, where it is forbidden
         privileges.give_up()
     try:
@@ -56,7 +56,7 @@ def run_probes(
 
 def _note_restless() -> None:
     log.warning(
-        "this monitor worked without a pause for too long, and goes on at ordinary priority: "
+        "real-time CPU limit exceeded; monitor continues at normal priority: "
         "probe fewer hosts, or less often"
     )
 
@@ -81,14 +81,14 @@ class ScheduledProbes:
         self._schedule = Schedule(timing, self.judge)
         self._behind = Trouble(
             log,
-            "there is no time for all probes; deaths are found later than promised",
-            "there is time for all probes again",
+            "probe schedule overrun; detection is slower than configured",
+            "probe schedule back on time",
         )
         self._audit = Audit(prober)
         self._doubt = Trouble(
             log,
-            "this monitor counts answers that never came; failed hosts may count as healthy",
-            "answers are as many as have come",
+            "more answers counted than the kernel received; failed hosts may be reported healthy",
+            "answers match the kernel's count again",
         )
         self._paced_s = clock()
         self._unsent_s: float | None = None
@@ -142,7 +142,7 @@ class ScheduledProbes:
         forgiven = self._schedule.forgive(now_s)
         self._prober.forget(forgiven)
         (log.warning if self._late.is_time(now_s) else log.debug)(
-            "this monitor was late; probes under way are not judged",
+            "monitor was late; probes in flight ignored",
             late_s=round(late_s, 3),
             probes=len(forgiven),
         )
@@ -176,12 +176,12 @@ class ScheduledProbes:
         count, self._schedule.unsent = self._schedule.unsent, 0
         if count:
             if self._unsent_s is None:
-                log.warning("probes cannot be sent", probes=count, reason=self._prober.trouble)
+                log.warning("could not send probes", probes=count, reason=self._prober.trouble)
             self._unsent_s = now_s
             return
         round_s = self._timing.interval_s + TICK_S  # a whole round
         if self._unsent_s is not None and now_s - self._unsent_s > round_s:
-            log.info("all probes are sent again")
+            log.info("all probes sent again")
             self._unsent_s = None
 
     def _look_back(self) -> None:

@@ -51,7 +51,7 @@ class NetlinkUplink:
         try:
             return cls()
         except OSError as error:
-            log.warning("our own link cannot be watched", reason=error.strerror)
+            log.warning("local link state not monitored", reason=error.strerror)
             return None
 
     def fileno(self) -> int:
@@ -88,11 +88,11 @@ class NetlinkUplink:
             if index is None or self._is_up(index):
                 return ""
         except OSError as error:
-            return f"there is no route to {host}: {error.strerror}"
-        name = f"interface {index}"
+            return f"no route to {host}: {error.strerror}"
+        name = f"with index {index}"
         with contextlib.suppress(OSError):
             name = socket.if_indextoname(index)
-        return f"our own link {name} is down"
+        return f"local interface {name} is down"
 
     def _interface_to(self, host: str) -> int | None:
         """The index of the interface that packets to `host` leave by. Raises OSError."""

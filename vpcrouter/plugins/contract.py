@@ -146,7 +146,7 @@ class Watcher(Plugin):
             store.save(spec)
         except OSError as error:
             log.warning(
-                "the route spec is in force but cannot be saved for a restart",
+                "route spec in force but not saved; a restart would lose it",
                 file=str(store.path),
                 reason=error.strerror,
             )
