@@ -106,7 +106,7 @@ def _read_file(path: str) -> bytes:
         with open(handle, "rb") as file:  # noqa: PTH123
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode):
-                raise SpecError(["is no regular file"])
+                raise SpecError(["is not a regular file"])
             return file.read(MAX_SPEC_BYTES + 1)
     except OSError as error:
         raise SpecError([f"cannot be read: {error.strerror}"]) from None
@@ -125,7 +125,7 @@ def _read_folder(folder: str) -> RouteSpec:
     """Each file is a whole route spec; no CIDR may be in two of them."""
     files = _files_in(folder)
     if not files:
-        raise SpecError([f"there is no file in it that ends in {' or '.join(ENDINGS)}"])
+        raise SpecError([f"contains no file that ends in {' or '.join(ENDINGS)}"])
     faults: list[str] = []
     specs: dict[str, RouteSpec] = {}
     for path in files:

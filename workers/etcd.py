@@ -101,7 +101,7 @@ class Etcd(Watcher):
             ("etcd_tls_cert", "etcd_tls_key"),
         ):
             if (values[one] is None) != (values[other] is None):
-                yield f"etcd: {one} and {other} are only of use together"
+                yield f"etcd: {one} and {other} must be given together"
                 is_whole = False
         try:
             access = _access(values)

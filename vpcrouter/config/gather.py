@@ -216,7 +216,7 @@ def _load_plugins(
         names = [name for name in said("multi_plugins").split(":") if name]
         if not names:
             known = ", ".join(sorted(monitors.targets))
-            gathering.faults.append(f"multi_plugins: names no monitor; there is: {known}")
+            gathering.faults.append(f"multi_plugins: names no monitor; available: {known}")
         found = [
             gathering.load(monitors, name, f"multi_plugins {name}") for name in dict.fromkeys(names)
         ]

@@ -75,7 +75,7 @@ class EtcdAccess:
         try:
             return Path(self.password_file).read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            why = _why_os(error) if isinstance(error, OSError) else "it is no UTF-8 text"
+            why = _why_os(error) if isinstance(error, OSError) else "not UTF-8 text"
             raise EtcdError(f"{self.password_file} cannot be read: {why}") from None
 
 
@@ -152,7 +152,7 @@ class EtcdMember:
                 }
                 revision = revision or int(answer["header"]["revision"])
             except (LookupError, TypeError, ValueError, AttributeError):
-                raise EtcdError("answers a read with nonsense") from None
+                raise EtcdError("sent an invalid read response") from None
             values |= page
             if not (answer.get("more") and page):
                 return Snapshot(revision, values)
@@ -178,7 +178,7 @@ class EtcdMember:
                     return
                 if result.get("canceled"):
                     raise EtcdError(
-                        f"refuses the watch: {result.get('cancel_reason', 'no reason')}"
+                        f"refused the watch: {result.get('cancel_reason', 'no reason')}"
                     )
                 yield _revision(result) if result.get("events") else revision
         except ReadTimeoutError:
@@ -208,7 +208,7 @@ class EtcdMember:
             request = {"name": self._access.user, "password": self._access.password()}
             token = self._exchange("auth/authenticate", request, None).get("token")
             if not isinstance(token, str):
-                raise EtcdError("answers a login with nonsense")
+                raise EtcdError("sent an invalid login response")
             self._token = token
         return self._token
 
@@ -248,7 +248,7 @@ class EtcdMember:
         content = response.read(MAX_ANSWER_BYTES + 1)
         if len(content) > MAX_ANSWER_BYTES:
             response.close()
-            raise EtcdError(f"answers with more than {MAX_ANSWER_BYTES // 1024 // 1024} MiB")
+            raise EtcdError(f"sent a response of more than {MAX_ANSWER_BYTES // 1024 // 1024} MiB")
         return content
 
 
@@ -266,7 +266,7 @@ def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         *lines, rest = (rest + piece).split(b"\n")
         yield from filter(None, lines)
         if len(rest) > MAX_ANSWER_BYTES:
-            raise EtcdError("answers a watch with nonsense")
+            raise EtcdError("sent an invalid watch response")
 
 
 def _object(content: bytes) -> dict[str, Any]:
@@ -275,7 +275,7 @@ def _object(content: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise EtcdError("does not answer as etcd does")
+        raise EtcdError("sent an invalid response")
     return answer
 
 
@@ -291,7 +291,7 @@ def _revision(result: Mapping[str, Any]) -> int:
     try:
         return int(result["header"]["revision"])
     except (LookupError, TypeError, ValueError):
-        raise EtcdError("answers a watch with nonsense") from None
+        raise EtcdError("sent an invalid watch response") from None
 
 
 def _refusal(status: int, content: bytes) -> _RefusedError:
@@ -302,10 +302,10 @@ def _refusal(status: int, content: bytes) -> _RefusedError:
         code = int(answer.get("code") or answer.get("grpc_code") or 0)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
         if status == 404:
-            return _RefusedError("has no HTTP gateway (enable-grpc-gateway), or is no etcd", 0)
+            return _RefusedError("has no HTTP gateway (enable-grpc-gateway), or is not etcd", 0)
         first = content[:200].decode(errors="replace").strip().partition("\n")[0]
-        return _RefusedError(f"answers HTTP status {status} {first}".rstrip(), 0)
-    return _RefusedError(f"refuses: {message}", code)
+        return _RefusedError(f"returned HTTP status {status} {first}".rstrip(), 0)
+    return _RefusedError(f"refused: {message}", code)
 
 
 def _why(error: Exception) -> str:
@@ -317,10 +317,10 @@ def _why(error: Exception) -> str:
         if isinstance(each, ConnectionError) and not isinstance(each, ConnectionRefusedError):
             return "closed the connection"
         if isinstance(each, OSError):
-            what = "TLS fails" if isinstance(each, ssl.SSLError) else "cannot be reached"
+            what = "TLS failed" if isinstance(each, ssl.SSLError) else "cannot be reached"
             return f"{what}: {_why_os(each)}"
     if isinstance(error, SSLError):
-        return f"TLS fails: {error}"
+        return f"TLS failed: {error}"
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
         return "cannot be reached: timed out"
     return "closed the connection"

@@ -55,7 +55,7 @@ def _url(endpoint: str, scheme: str) -> str:
     except ValueError:
         raise ValueError(wrong) from None
     if parts.username is not None:
-        raise ValueError("has a user in it; that is an option of its own")
+        raise ValueError("contains a user name; use the option for it")
     if (
         parts.scheme not in {"http", "https"}
         or not parts.hostname
@@ -81,7 +81,7 @@ def etcd_urls(endpoints: tuple[str, ...], has_tls: bool) -> tuple[str, ...]:
     if has_tls:
         for url in urls:
             if url.startswith("http:"):
-                raise ValueError(f"{url} is without TLS, but files for TLS are given")
+                raise ValueError(f"{url} does not use TLS, but TLS files are given")
     return tuple(dict.fromkeys(urls))
 
 
@@ -205,7 +205,7 @@ class EtcdFollower:
 
         What ended after it had stood is no reason: the next try is.
         """
-        log.debug("etcd", member=url, reason=reason)
+        log.debug("etcd member failed", member=url, reason=reason)
         if url in self._members:
             self._members.pop(url).close()
         self._urls.append(self._urls.pop(0))
@@ -234,7 +234,7 @@ class _Care:
     def look(self, steps: int, limit_s: float) -> None:
         """Raises EtcdError when the thread has ended, or made no step for `limit_s`."""
         if not self._thread.is_alive():
-            raise EtcdError("the thread that follows etcd has died")
+            raise EtcdError("the etcd follower thread has died")
         now_s = time.monotonic()
         # A process that was stopped itself cannot say that its thread was slow.
         passed_s = min(now_s - self._looked_s, 2 * TURN_S)
@@ -242,4 +242,4 @@ class _Care:
         self._quiet_s = 0.0 if steps != self._steps else self._quiet_s + passed_s
         self._steps = steps
         if self._quiet_s > limit_s:
-            raise EtcdError(f"the thread that follows etcd is stuck for {self._quiet_s:.0f} s")
+            raise EtcdError(f"the etcd follower thread is stuck for {self._quiet_s:.0f} s")

@@ -104,7 +104,7 @@ class Producer:
         envelope = self._waiting.pop(key)
         body = envelope.pickled or pickle.dumps(envelope, pickle.HIGHEST_PROTOCOL)
         if len(body) > MAX_FRAME_BYTES:
-            raise ChannelError(f"a {key[1].__name__} of {len(body)} bytes is too large to send")
+            raise ChannelError(f"{key[1].__name__} message of {len(body)} bytes is too large")
         return memoryview(framed(body))
 
     def close(self) -> None:
@@ -151,13 +151,13 @@ class Consumer:
         while len(self._buffer) - start >= _HEAD.size:
             length, checksum = _HEAD.unpack_from(self._buffer, start)
             if length > MAX_FRAME_BYTES:
-                raise ChannelError(f"a frame claims {length} bytes")
+                raise ChannelError(f"frame length of {length} bytes exceeds the limit")
             end = start + _HEAD.size + length
             if len(self._buffer) < end:
                 break
             body = bytes(self._buffer[start + _HEAD.size : end])
             if zlib.crc32(body) != checksum:
-                raise ChannelError("a frame is damaged")
+                raise ChannelError("frame checksum mismatch")
             found.append(_unpickle(body))
             start = end
         del self._buffer[:start]
@@ -184,14 +184,14 @@ class _OurTypesOnly(pickle.Unpickler):
         ours = module in ("vpcrouter.model.messages", "vpcrouter.model.spec") and "." not in name
         if ours or (module, name) in OTHER_TYPES:
             return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is no message")
+        raise pickle.UnpicklingError(f"{module}.{name} is not a message type")
 
 
 def _unpickle(body: bytes) -> Envelope:
     try:
         envelope = _OurTypesOnly(io.BytesIO(body)).load()
     except Exception as error:  # unpickling rubbish can raise anything
-        raise ChannelError(f"a frame does not unpickle: {error!r}") from error
+        raise ChannelError(f"cannot unpickle frame: {error!r}") from error
     if not isinstance(envelope, Envelope):
-        raise ChannelError(f"a frame holds a {type(envelope).__name__}")
+        raise ChannelError(f"frame holds a {type(envelope).__name__}")
     return replace(envelope, pickled=body)

@@ -54,7 +54,7 @@ def parse_spec(document: Document) -> RouteSpec:
             continue
         if cidr in written_as:
             other = written_as[cidr]
-            same = "is there twice" if other == key else f"is the same CIDR as {_show(other)}"
+            same = "is listed twice" if other == key else f"is the same CIDR as {_show(other)}"
             faults.append(f"{_show(key)}: {same}")
             continue
         written_as[cidr] = key
@@ -117,7 +117,7 @@ def _check_cidr(key: Any, faults: list[str]) -> str | None:
     try:
         network = ipaddress.ip_network(key, strict=False)
     except ValueError:
-        faults.append(f"{_show(key)}: is no CIDR")
+        faults.append(f"{_show(key)}: is not a CIDR")
         return None
     if network.version != 4:
         faults.append(f"{_show(key)}: only IPv4 destinations are supported")
@@ -148,12 +148,12 @@ def _host_faults(hosts: list[Any] | tuple[Any, ...]) -> Iterator[str]:
         try:
             address = ipaddress.ip_address(host)
         except ValueError:
-            yield f"host {place}, {_show(host)}, is no IP address"
+            yield f"host {place}, {_show(host)}, is not an IP address"
             continue
         if address.version != 4:
             yield f"host {place}, {_show(host)}: only IPv4 hosts are supported"
         elif address.is_unspecified or address.is_multicast:
-            yield f"host {place}, {_show(host)}, is no address of a host"
+            yield f"host {place}, {_show(host)}, is not a host address"
 
 
 def _show(value: Any) -> str:

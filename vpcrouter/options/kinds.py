@@ -68,7 +68,7 @@ def _path(value: str) -> str:
     try:
         return str(Path(_text(value)).expanduser().absolute())
     except RuntimeError:  # ~nobody-of-this-name
-        raise ValueError("names a home folder that is not there") from None
+        raise ValueError("names a home directory that does not exist") from None
 
 
 def _logfile(value: str) -> str:
@@ -101,7 +101,7 @@ def _hosts(value: str) -> tuple[str, ...]:
     for part in filter(None, (part.strip().lower().rstrip(".") for part in value.split(","))):
         bare = part.removeprefix("[").removesuffix("]")
         if not HOST_NAME.fullmatch(part) and not _is_ip(bare):
-            raise ValueError(f"{part!r} is no host's name, without scheme and port,")
+            raise ValueError(f"{part!r} must be a host name without scheme and port")
         found.append(bare)
     return tuple(dict.fromkeys(found))
 

@@ -36,7 +36,7 @@ class PluginRef:
         except Exception as error:  # whatever a foreign module does when imported
             raise PluginError(f"{self.target} does not load: {error!r}") from error
         if not (isinstance(found, type) and issubclass(found, Worker)):
-            raise PluginError(f"{self.target} is no worker class")
+            raise PluginError(f"{self.target} is not a worker class")
         return found
 
 
@@ -69,4 +69,4 @@ class Registry:
         if dot and module and last.isidentifier():
             return PluginRef(name, f"{name}:{last.capitalize()}")
         known = ", ".join(sorted((*self.targets, *self.others)))
-        raise PluginError(f"unknown {name!r}; there is: {known}")
+        raise PluginError(f"unknown {name!r}; available: {known}")
