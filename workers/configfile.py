@@ -43,7 +43,7 @@ class ConfigFile(Watcher):
             "file",
             PATH,
             None,
-            f"the file with the route spec, or a folder of such files ({', '.join(ENDINGS)})",
+            f"route spec file, or a directory of such files ({', '.join(ENDINGS)})",
             ("-f", "--file"),
             example="/etc/vpcrouter/route-spec.conf",
         )

@@ -146,12 +146,14 @@ class Ec2Status(Monitor):
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:
-        yield Option("ec2status_interval", seconds(1.0), 10.0, "how often EC2 is asked")
+        yield Option(
+            "ec2status_interval", seconds(1.0), 10.0, "how often EC2 instance status is read"
+        )
         yield Option(
             "sqs_queue",
             TEXT,
             None,
-            "the URL of the SQS queue with instances' events, which are acted on at once",
+            "URL of an SQS queue with instance events, which are acted on at once",
             example="https://sqs.us-east-1.amazonaws.com/123456789012/vpcrouter",
         )
 

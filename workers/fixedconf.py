@@ -21,12 +21,12 @@ class FixedConf(Watcher):
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:
-        yield Option("fixed_cidr", TEXT, None, "the CIDR of the one route", example="10.1.0.0/16")
+        yield Option("fixed_cidr", TEXT, None, "CIDR of the only route", example="10.1.0.0/16")
         yield Option(
             "fixed_hosts",
             TEXT,
             None,
-            "its hosts, separated by colons",
+            "hosts for fixed_cidr, separated by colons",
             example="10.33.20.1:10.33.20.2",
         )
 

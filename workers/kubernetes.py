@@ -60,23 +60,23 @@ class Kubernetes(Monitor):
             "kubernetes_kubeconfig",
             PATH,
             None,
-            "the file that says which cluster, and who we are there",
-            default_text="in a pod its service account, else ~/.kube/config",
+            "kubeconfig file of the cluster",
+            default_text="the pod's service account, else ~/.kube/config",
             example="/etc/vpcrouter/kubeconfig",
         )
         yield Option(
             "kubernetes_context",
             TEXT,
             None,
-            "the context of that file",
-            default_text="its current one",
+            "context in the kubeconfig file",
+            default_text="the current context",
             example="production",
         )
         yield Option(
             "kubernetes_interval",
             seconds(1.0, 3600.0),
             30.0,
-            "how often all nodes are listed, though they are watched",
+            "how often all nodes are relisted, in addition to the watch",
         )
 
     @classmethod

@@ -46,8 +46,8 @@ class Script(Monitor):
                 f"{PREFIX}_command",
                 Kind("COMMAND", _command),
                 None,
-                "what is run for each host, without a shell; {host} in it is the host's address. "
-                "Exit status 0 is healthy, 1 questionable, 2 failed, any other not known",
+                "command to run for each host, without a shell; {host} in it is the host's "
+                "address. Exit status 0 is healthy, 1 questionable, 2 failed, any other unknown",
                 example="/usr/local/bin/check-router {host}",
             ),
             Option(f"{PREFIX}_interval", seconds(0.05), 10.0, "how often each host is checked"),
@@ -55,19 +55,24 @@ class Script(Monitor):
                 f"{PREFIX}_timeout",
                 seconds(0.01),
                 5.0,
-                "when a command is killed with all that it has started, and the check has failed",
+                "after this time a command is killed with all its children, which counts as a miss",
             ),
             Option(
-                f"{PREFIX}_fall", whole(1, 100), 2, "so many misses in a row make a host failed"
+                f"{PREFIX}_fall",
+                whole(1, 100),
+                2,
+                "consecutive misses before a host is considered failed",
             ),
             Option(
                 f"{PREFIX}_rise",
                 whole(1, 100),
                 1,
-                "so many answers in a row, and no miss for 10 intervals, "
-                "make a failed host healthy",
+                "consecutive answers, with no miss for 10 intervals, before a failed host is "
+                "considered healthy",
             ),
-            Option(f"{PREFIX}_parallel", whole(1, 512), 16, "how many commands may run at once"),
+            Option(
+                f"{PREFIX}_parallel", whole(1, 512), 16, "number of commands that may run at once"
+            ),
         )
 
     @classmethod

@@ -57,7 +57,7 @@ class Tcp(ProbingMonitor):
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:
         port = whole(1, 65_535, "PORT")
-        yield Option(f"{cls.prefix}_port", port, 22, "the TCP port that healthy hosts accept on")
+        yield Option(f"{cls.prefix}_port", port, 22, "TCP port to connect to")
         yield from super().add_arguments()
 
     def make_prober(self) -> ConnectProber:
