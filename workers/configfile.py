@@ -10,7 +10,7 @@ from typing import ClassVar
 from inotify_simple import INotify
 
 from vpcrouter.errors import SpecError
-from vpcrouter.files.path_watch import Trail
+from vpcrouter.files.path_watch import PathWatch
 from vpcrouter.ipc.mailbox import Mailbox
 from vpcrouter.model.spec import MAX_SPEC_BYTES, Document, RouteSpec, merge_specs, parse_spec
 from vpcrouter.options.kinds import PATH, Option
@@ -61,17 +61,17 @@ class ConfigFile(Watcher):
 
     def watch(self, mailbox: Mailbox) -> Iterator[Document | SpecError | None]:
         with INotify() as inotify:
-            trail = Trail(inotify)
+            path_watch = PathWatch(inotify)
             mailbox.watch(inotify.fileno())
             last: Document | tuple[str, ...] | None = None
             while True:
-                trail.follow(*self._where())
+                path_watch.follow(*self._where())
                 document = _read_or_error(self.path)
                 content = document.faults if isinstance(document, SpecError) else document
                 if content != last:
                     last = content
                     yield document
-                _wait_for_change(mailbox, trail)
+                _wait_for_change(mailbox, path_watch)
 
     def _where(self) -> tuple[list[str], str | None]:
         """All paths that count, and the folder whose every name does."""
@@ -80,13 +80,13 @@ class ConfigFile(Watcher):
         return [self.path, *map(str, _files_in(self.path))], os.path.realpath(self.path)
 
 
-def _wait_for_change(mailbox: Mailbox, trail: Trail) -> None:
+def _wait_for_change(mailbox: Mailbox, path_watch: PathWatch) -> None:
     """Return soon after the last of a flurry of changes, or after a while without any."""
     look_s = time.monotonic() + LOOK_ANYWAY_S
     first_s: float | None = None
     while (now_s := time.monotonic()) < look_s:
         mailbox.wait(min(QUIET_S, look_s - now_s) if first_s else look_s - now_s)
-        if trail.has_changed():
+        if path_watch.has_changed():
             first_s = first_s or time.monotonic()
             if time.monotonic() - first_s < LONGEST_UNREST_S:
                 continue

@@ -23,7 +23,7 @@ MASK = (
 )
 
 
-class Trail:
+class PathWatch:
     """Watches every folder that the paths lead through, links included, for the names they use."""
 
     def __init__(self, inotify: INotify) -> None:

@@ -26,7 +26,7 @@ class RouteSpec:
 
 
 Document = str | bytes | Mapping[str, Any] | RouteSpec
-"""A route spec as it arrives: JSON text, what that text says, or checked already."""
+"""A route spec as received: JSON text, the decoded mapping, or an already checked one."""
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -34,7 +34,7 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 def parse_spec(document: Document) -> RouteSpec:
-    """Check `document` and make a route spec of it.
+    """Check `document` and convert it into a route spec.
 
     Raises SpecError with every fault, each naming its entry.
     """
@@ -69,9 +69,9 @@ def parse_spec(document: Document) -> RouteSpec:
 
 
 def merge_specs(specs: Mapping[str, RouteSpec]) -> RouteSpec:
-    """One route spec of several, each known by a name.
+    """Merge several named route specs into one.
 
-    Raises SpecError for each CIDR that is in two of them, naming both.
+    Raises SpecError with each CIDR that two of them contain, and both names.
     """
     faults: list[str] = []
     warnings: list[str] = []
@@ -109,7 +109,7 @@ def _read_json(text: str | bytes) -> list[tuple[str, Any]]:
 
 
 def _check_cidr(key: Any, faults: list[str]) -> str | None:
-    """The canonical CIDR, as EC2 would make it of `key`."""
+    """The canonical CIDR, as EC2 would normalise `key`."""
     if not isinstance(key, str):
         faults.append(f"{_show(key)}: a CIDR is text, not {_type(key)}")
         return None

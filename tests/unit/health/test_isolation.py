@@ -160,7 +160,7 @@ def test_a_new_generation_is_as_isolated_as_the_last_one() -> None:
     net = PlayedNetwork(lambda _host, now_s: now_s >= 20.0, WITH_ISOLATION)
     long_ago = frozenset({"10.0.0.2"})
     net.mail[HealthReport] = HealthReport(
-        "icmpecho", failed=long_ago, changed_s={"10.0.0.2": 7.0}, isolated="nobody answers"
+        "icmpecho", failed=long_ago, failed_since_at={"10.0.0.2": 7.0}, isolated="nobody answers"
     )
     net.use(*names(3))
     net.run(19.0)

@@ -87,7 +87,7 @@ class World:
 
     def seed(self, *hosts: str) -> None:
         report = HealthReport(
-            "script", failed=frozenset(hosts), changed_s=dict.fromkeys(hosts, 1.0)
+            "script", failed=frozenset(hosts), failed_since_at=dict.fromkeys(hosts, 1.0)
         )
         self._mail[HealthReport] = report
 
@@ -151,7 +151,7 @@ def test_every_host_once_an_interval_and_at_once_when_it_begins_to_fail() -> Non
     of_b = [at_s for at_s, host in world.started if host == B]
     assert of_b == pytest.approx([1000, 1010, 1020, 1030, 1031.1, 1041.1])
     assert world.last.failed == {B}
-    assert world.last.changed_s[B] == pytest.approx(1031.2)
+    assert world.last.failed_since_at[B] == pytest.approx(1031.2)
 
 
 def test_a_failed_host_comes_back_after_the_hold() -> None:
