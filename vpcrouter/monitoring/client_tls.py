@@ -1,4 +1,4 @@
-"""The TLS settings of a client: whom it trusts, what it shows."""
+"""TLS settings of a client: trusted CAs and the client certificate."""
 
 import ssl
 import time
@@ -17,7 +17,7 @@ log = logs.get(__name__)
 class TlsFiles:
     """Paths of PEM files, and whether servers' certificates are verified.
 
-    Without `ca` the system's authorities are trusted; without `key` it is in the file `cert`.
+    Without `ca` the system's CAs are trusted; without `key` the key is in the file `cert`.
     """
 
     ca: str | None = None
@@ -35,7 +35,7 @@ class TlsFiles:
             _check_readable(self.cert)
             _check_readable(self.key or self.cert)
             try:
-                # A key under a password is refused; OpenSSL would ask for it on the terminal.
+                # An encrypted key is refused; OpenSSL would prompt for its password.
                 context.load_cert_chain(self.cert, self.key, password="")
             except (ssl.SSLError, ValueError):
                 where = self.cert if self.key is None else f"{self.cert} and {self.key}"
@@ -54,12 +54,12 @@ class TlsFiles:
             raise ValueError(f"{self.ca}: no PEM certificates found") from None
 
     def stamps(self) -> tuple[tuple[int, int, int] | None, ...]:
-        """What changes when the files do."""
+        """Values that change when the files do."""
         return tuple(_stamp(path) for path in (self.ca, self.cert, self.key) if path is not None)
 
 
 class ClientTls:
-    """The context of some files, made anew when they have changed: certificates are renewed."""
+    """A TLS context that is reloaded when its files change, as when certificates are renewed."""
 
     def __init__(
         self, files: TlsFiles | None = None, clock: Callable[[], float] = time.monotonic
@@ -71,7 +71,7 @@ class ClientTls:
         self._looked_s = clock()
 
     def context(self) -> ssl.SSLContext:
-        """Raises ValueError with a sentence when the files were never good."""
+        """Raises ValueError with a sentence if the files have never been valid."""
         if self._context is None:
             self._context = self._files.load()
         elif self._clock() - self._looked_s >= LOOK_S:

@@ -1,4 +1,4 @@
-"""Checks by commands of the user's own, a process for each host, some of them at once."""
+"""Health checks by user-supplied commands: one process per host, several in parallel."""
 
 import heapq
 import os
@@ -18,7 +18,7 @@ from vpcrouter.monitoring.timing import Timing
 
 HOST = "{host}"
 HEALTHY, QUESTIONABLE, FAILED = range(3)
-"""The exit statuses that say something of the host."""
+"""The exit statuses that define a host's state."""
 GRACE_S = 10.0
 LATE_LOG_S = 60.0
 
@@ -27,7 +27,7 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CommandCheck:
-    """What is run for each host, when, and how many at once. `argv` may have `{host}` in it."""
+    """The command for each host, its timing and parallelism. `argv` may contain `{host}`."""
 
     argv: tuple[str, ...]
     timing: Timing
@@ -39,10 +39,10 @@ class CommandCheck:
 
 
 class CommandChecks:
-    """A Probing (see `monitor_loop`). Commands are waited for by others.
+    """A Probing (see `monitor_loop`). The command server waits for the commands.
 
-    No Prober of `scheduled_probes`, which has a probe's time-out run from when it is handed over:
-    here it runs from when its turn has come among `parallel` others.
+    This is not a Prober of `scheduled_probes`, whose time-outs start when a probe is handed over:
+    here the time-out starts when one of the `parallel` slots is free.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class CommandChecks:
         self._reasons = Reasons(monitor)
         self._due: list[tuple[float, int, str]] = []
         self._turn_of: dict[str, int] = {}
-        """Which entry in `_due` is the host's; -1 while its command runs."""
+        """The number of the host's entry in `_due`; -1 while its command runs."""
         self._running: dict[int, tuple[str, float]] = {}
-        """The host of each command under way, and since when."""
+        """The host and start time of each running command."""
         self._number = 0
         self._late = Seldom(LATE_LOG_S)
 
@@ -80,7 +80,7 @@ class CommandChecks:
         return min(due_s, self.judge.ask_due_s(), latest_s)
 
     def turn(self, ready: Collection[int], hosts: Sequence[str] | None) -> None:
-        """Raises PluginError when no command can be run any more."""
+        """Raises PluginError when commands can no longer be run."""
         self._collect()
         if hosts is not None:
             self._set_hosts(hosts)
@@ -98,12 +98,12 @@ class CommandChecks:
             raise PluginError("the command server does not respond")
 
     def _overdue_s(self) -> float:
-        """When something of the command that has run for longest should have been heard."""
+        """When the longest-running command should have been reported at the latest."""
         _, started_s = next(iter(self._running.values()))
         return started_s + self._timing.timeout_s + GRACE_S
 
     def _set_hosts(self, hosts: Sequence[str]) -> None:
-        """Check these from now on, new ones at once."""
+        """Check these hosts from now on, new ones at once."""
         now_s = self._clock()
         self.judge.set_hosts(hosts, now_s)
         self._reasons.keep(hosts)
@@ -118,7 +118,7 @@ class CommandChecks:
                 self._plan(host, now_s)
 
     def _settle(self) -> None:
-        """Have witnesses checked at once, and hear what follows from those that have been."""
+        """Schedule checks of witnesses at once, and settle with the results so far."""
         now_s = self._clock()
         for host in self.judge.witnesses(now_s):
             self._asked.add(host)

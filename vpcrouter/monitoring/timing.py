@@ -1,4 +1,4 @@
-"""The options that every probing monitor has, and the times that follow from them."""
+"""The options that all probing monitors have, and the times derived from them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How often, how long and how many times. All times in seconds."""
+    """The timing of probes. All times in seconds."""
 
     interval_s: float
     timeout_s: float
@@ -27,7 +27,7 @@ class Timing:
 
     @classmethod
     def of(cls, values: "Values", prefix: str) -> "Timing":
-        """The times that the options of `prefix` stand for, defaults worked out."""
+        """The times set by the options of `prefix`, with defaults computed."""
         interval_s = values[f"{prefix}_interval"]
         timeout_s = values[f"{prefix}_timeout"]
         fastinter_s = values[f"{prefix}_fastinter"]
@@ -43,7 +43,7 @@ class Timing:
 
     @property
     def isolation(self) -> IsolationPolicy:
-        """A witness is asked in half the time in which a host in doubt can fail."""
+        """Witnesses are probed in half the time in which a host in doubt can fail."""
         return IsolationPolicy(
             self.isolation_share,
             self.worst_case_s,
@@ -53,7 +53,7 @@ class Timing:
 
     @property
     def worst_case_s(self) -> float:
-        """The longest time that it takes to call a silent host failed."""
+        """The longest time it takes to detect a failed host."""
         return worst_case_detection_s(self.interval_s, self.timeout_s, self.fall, self.fastinter_s)
 
     @property
@@ -101,7 +101,7 @@ def probe_options(prefix: str) -> tuple[Option, ...]:
 
 
 def check_probe_options(prefix: str, values: "Values") -> Iterator[str]:
-    """A sentence for each relation between the options of `prefix` that does not hold."""
+    """A sentence for each violated relation between the options of `prefix`."""
     interval_s, fastinter_s = values[f"{prefix}_interval"], values[f"{prefix}_fastinter"]
     yield from check_timeout(prefix, values)
     if fastinter_s is not None and fastinter_s > interval_s:
@@ -112,7 +112,7 @@ def check_probe_options(prefix: str, values: "Values") -> Iterator[str]:
 
 
 def check_timeout(prefix: str, values: "Values") -> Iterator[str]:
-    """A sentence if the time-out is no shorter than the interval."""
+    """A sentence if the time-out is not shorter than the interval."""
     interval_s, timeout_s = values[f"{prefix}_interval"], values[f"{prefix}_timeout"]
     if timeout_s is not None and timeout_s >= interval_s:
         yield (
