@@ -22,11 +22,11 @@ from vpcrouter.options.kinds import (
 GENERAL = "vpcrouter"
 """The INI section of the general options."""
 MULTI = "multi"
-"""The health that is several monitors, and its INI section."""
+"""The value of `health` that combines several monitors, and its INI section."""
 
 
 def _folder(variable: str, as_root: str, otherwise: Callable[[], Path]) -> Path:
-    """The folder that systemd names in `variable`, else root's, else an ordinary user's."""
+    """The folder that systemd names in `variable`, else root's, else an unprivileged user's."""
     named = os.environ.get(variable, "").split(":")[0]
     if named:
         return Path(named)
@@ -59,7 +59,7 @@ def multi_options() -> tuple[Option, ...]:
 
 
 def api_options() -> tuple[Option, ...]:
-    """Who may ask the API; it says by itself only where it listens."""
+    """The options for access to the API."""
     return (
         Option(
             "api_token_file",
@@ -95,7 +95,7 @@ def api_options() -> tuple[Option, ...]:
 
 
 def general_options() -> tuple[Option, ...]:
-    """The daemon's own options; the two folders' defaults depend on who asks."""
+    """The daemon's own options; the defaults of the two folders depend on the user."""
     state_dir = _folder("STATE_DIRECTORY", "/var/lib/vpcrouter", _user_state)
     runtime_dir = _folder("RUNTIME_DIRECTORY", "/run/vpcrouter", _user_runtime)
     return (
