@@ -18,16 +18,16 @@ from vpcrouter.options.values import Values
 from vpcrouter.plugins.contract import Watcher
 
 QUIET_S = 0.03
-"""A change is read once the file has been left alone for so long."""
+"""A change is read once the file has not changed for this long."""
 LONGEST_UNREST_S = 0.5
 LOOK_ANYWAY_S = 5.0
-"""Some file systems tell inotify nothing of what others write."""
+"""Poll interval: on some file systems inotify misses writes by other machines."""
 ENDINGS = (".conf", ".json")
-"""What the files of a folder are called."""
+"""The extensions of route spec files in a folder."""
 
 
 class ConfigFile(Watcher):
-    """Follows it through rewrites, renames, symlink swaps, and its folder's replacement."""
+    """Follows the file through rewrites, renames, symlink swaps, and replacement of its folder."""
 
     name: ClassVar[str] = "configfile"
     version: ClassVar[str] = "1"
@@ -74,14 +74,14 @@ class ConfigFile(Watcher):
                 _wait_for_change(mailbox, path_watch)
 
     def _where(self) -> tuple[list[str], str | None]:
-        """All paths that count, and the folder whose every name does."""
+        """All paths to watch, and the folder to watch entirely."""
         if not Path(self.path).is_dir():
             return [self.path], None
         return [self.path, *map(str, _files_in(self.path))], os.path.realpath(self.path)
 
 
 def _wait_for_change(mailbox: Mailbox, path_watch: PathWatch) -> None:
-    """Return soon after the last of a flurry of changes, or after a while without any."""
+    """Return soon after the last of several changes, or after a time-out without any."""
     look_s = time.monotonic() + LOOK_ANYWAY_S
     first_s: float | None = None
     while (now_s := time.monotonic()) < look_s:
@@ -95,13 +95,13 @@ def _wait_for_change(mailbox: Mailbox, path_watch: PathWatch) -> None:
 
 
 def read(path: str) -> Document:
-    """What the file says, or all files of the folder together. Raises SpecError."""
+    """The content of the file, or the merged files of the folder. Raises SpecError."""
     return _read_folder(path) if Path(path).is_dir() else _read_file(path)
 
 
 def _read_file(path: str) -> bytes:
     try:
-        # Without O_NONBLOCK, a FIFO would keep us here.
+        # Without O_NONBLOCK, opening a FIFO would block.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(handle, "rb") as file:  # noqa: PTH123
             facts = os.fstat(file.fileno())
@@ -113,7 +113,7 @@ def _read_file(path: str) -> bytes:
 
 
 def _files_in(folder: str) -> list[Path]:
-    """The files that count, sorted; hidden ones and those of other endings do not."""
+    """The route spec files, sorted, without hidden files and other extensions."""
     try:
         found = sorted(Path(folder).iterdir())
     except OSError:
@@ -122,7 +122,7 @@ def _files_in(folder: str) -> list[Path]:
 
 
 def _read_folder(folder: str) -> RouteSpec:
-    """Each file is a whole route spec; no CIDR may be in two of them."""
+    """Each file is a complete route spec; no CIDR may be in two of them."""
     files = _files_in(folder)
     if not files:
         raise SpecError([f"contains no file that ends in {' or '.join(ENDINGS)}"])

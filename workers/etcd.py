@@ -1,4 +1,4 @@
-"""Watcher `etcd`: the route spec is in etcd, under one key, or under one key for each CIDR."""
+"""Watcher `etcd`: the route spec is in etcd, in one key or in one key per CIDR."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,10 +16,10 @@ TLS_OPTIONS = ("etcd_tls_ca", "etcd_tls_cert", "etcd_tls_key")
 
 
 class Etcd(Watcher):
-    """Follows the key, or all keys below the prefix, and yields the whole spec at each change.
+    """Follows the key, or all keys below the prefix, and yields the whole spec on each change.
 
-    Below the prefix, the rest of a key is the CIDR as it is written (`PREFIX10.1.0.0/16`), and the
-    value a JSON list of its hosts.
+    Each key below the prefix is the prefix and a CIDR (`PREFIX10.1.0.0/16`), and its value a JSON
+    list of hosts.
     """
 
     name: ClassVar[str] = "etcd"

@@ -1,4 +1,4 @@
-"""Watcher `fixedconf`: one route, given on the command line; also the simplest watcher to copy."""
+"""Watcher `fixedconf`: one route from the command line; also the simplest watcher to copy."""
 
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
@@ -14,7 +14,7 @@ IDLE_S = 3600.0
 
 
 class FixedConf(Watcher):
-    """Yields one route spec and stays."""
+    """Yields one route spec, then waits."""
 
     name: ClassVar[str] = "fixedconf"
     version: ClassVar[str] = "1"

@@ -1,4 +1,4 @@
-"""The monitor `http`: a host is healthy that answers a GET as expected."""
+"""Monitor `http`: a host is healthy if it answers a GET request as expected."""
 
 import re
 from collections.abc import Iterable
@@ -67,7 +67,7 @@ def _tls_options() -> Iterable[Option]:
 
 
 class Http(ProbingMonitor):
-    """Needs no rights."""
+    """Needs no privileges."""
 
     name: ClassVar[str] = "http"
     version: ClassVar[str] = "1"
@@ -118,7 +118,7 @@ class Http(ProbingMonitor):
             yield f"{PREFIX} options for TLS: {error}"
 
     def make_prober(self) -> HttpProber:
-        """Raises ConfigError when the files for TLS are no good any more."""
+        """Raises ConfigError if the TLS files are not valid any more."""
         values = self.values
         tls = ClientTls(_tls_files(values))
         check = HttpCheck(

@@ -1,4 +1,4 @@
-"""The monitor `kubernetes`: Kubernetes' own word on the nodes that hosts are."""
+"""Monitor `kubernetes`: hosts are nodes, judged by their status in Kubernetes."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -22,13 +22,12 @@ from vpcrouter.options.values import Values
 from vpcrouter.plugins.contract import Monitor
 
 JUDGED_EVERY_S = 2.0
-"""The longest time between two judgements by what the watch has brought; a change is judged
-at once."""
+"""The longest time between two judgements from the watch; changes are judged at once."""
 USERS_OWN = "~/.kube/config"
 
 
 class NodeSource:
-    """The nodes' watch as a Source (see `vpcrouter.monitoring.check_rounds`)."""
+    """The node watch as a Source (see `vpcrouter.monitoring.check_rounds`)."""
 
     def __init__(self, watch: NodeWatch) -> None:
         self._watch = watch
@@ -43,12 +42,12 @@ class NodeSource:
         return has_changed and bool(hosts)
 
     def check(self, hosts: Sequence[str]) -> CheckResult:
-        """Judge the hosts by what is known now."""
+        """Judge the hosts by the current node list."""
         return judge_nodes(hosts, self._watch.nodes)
 
 
 class Kubernetes(Monitor):
-    """Needs the right to list and watch nodes."""
+    """Needs permission to list and watch nodes."""
 
     name: ClassVar[str] = "kubernetes"
     version: ClassVar[str] = "1"

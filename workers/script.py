@@ -1,4 +1,4 @@
-"""The monitor `script`: a command of the user's own says how each host is."""
+"""Monitor `script`: a user-supplied command checks each host."""
 
 import shlex
 import shutil
@@ -17,7 +17,7 @@ from vpcrouter.plugins.contract import Monitor
 
 PREFIX = "script"
 HURRY = 10
-"""A host that has begun to fail is checked again after this part of the interval."""
+"""A host with a miss is checked again after this fraction of the interval."""
 
 log = logs.get(__name__)
 
@@ -33,7 +33,7 @@ def _command(value: str) -> str:
 
 
 class Script(Monitor):
-    """Commands run as the daemon's user, without its capabilities unless that is root."""
+    """Commands run as the daemon's user, without its capabilities unless the user is root."""
 
     name: ClassVar[str] = "script"
     version: ClassVar[str] = "1"

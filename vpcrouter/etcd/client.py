@@ -1,8 +1,8 @@
 """etcd's v3 API at one of its members, through the HTTP/JSON gateway that every member has.
 
 Source: https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/ and etcd's rpc.proto. In that JSON,
-bytes are base64, 64-bit numbers are text, and fields that are 0 or false are left out. Why not one
-of etcd's clients: docs/decisions/0005-etcd-over-http.md.
+bytes are base64, 64-bit numbers are text, and fields that are 0 or false are omitted. Why none of
+etcd's clients is used: docs/decisions/0005-etcd-over-http.md.
 """
 
 import base64
@@ -19,20 +19,20 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError, SSLError
 from vpcrouter.errors import EtcdError
 
 SILENCE_S = 5.0
-"""A watch that says nothing for so long may be a dead one."""
+"""A watch without any event for this long may be broken."""
 PAGE_KEYS = 1000
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 READ_BYTES = 64 * 1024
 UNAUTHENTICATED = 16
-OLD_TOKEN = "auth store is old"  # noqa: S105 - etcd's words for a token from before a change
+OLD_TOKEN = "auth store is old"  # noqa: S105 - etcd's error for an outdated token
 
 
 @dataclass(frozen=True, slots=True)
 class EtcdAccess:
-    """How to reach an etcd: URLs of its members, and files and names to be let in by.
+    """How to reach an etcd cluster: URLs of its members, TLS files and credentials.
 
-    `timeout_s` is for connecting and for each answer. Files are read anew for each connection or
-    login, so that they may be replaced.
+    `timeout_s` applies to connecting and to each response. Files are read again for each
+    connection or login, so that they may be replaced.
     """
 
     urls: tuple[str, ...]
@@ -44,7 +44,7 @@ class EtcdAccess:
     timeout_s: float = 3.0
 
     def faults(self) -> Iterator[str]:
-        """What is wrong with the files, a sentence each."""
+        """A sentence for each fault in the files."""
         for check in (self.tls, self.password):
             try:
                 check()
@@ -52,14 +52,14 @@ class EtcdAccess:
                 yield str(error)
 
     def tls(self) -> ssl.SSLContext:
-        """Raises EtcdError when a file cannot be used."""
+        """Raises EtcdError if a file cannot be used."""
         try:
             context = ssl.create_default_context(cafile=self.ca)
         except OSError as error:
             raise EtcdError(f"the CA {self.ca} cannot be used: {_why_os(error)}") from None
         if self.cert is not None:
             try:
-                # Without a password, OpenSSL would ask for one on the terminal.
+                # Without a password, OpenSSL would prompt for one on the terminal.
                 context.load_cert_chain(self.cert, self.key, password="")
             except (OSError, ValueError) as error:
                 why = _why_os(error) if isinstance(error, OSError) else str(error)
@@ -69,7 +69,7 @@ class EtcdAccess:
         return context
 
     def password(self) -> str:
-        """Raises EtcdError when the file cannot be read."""
+        """Raises EtcdError if the file cannot be read."""
         if self.password_file is None:
             return ""
         try:
@@ -81,7 +81,7 @@ class EtcdAccess:
 
 @dataclass(frozen=True, slots=True)
 class EtcdKeys:
-    """The keys from `first` up to `end` without it; without an end the one key `first`."""
+    """The keys from `first` up to but excluding `end`; without `end`, the key `first` only."""
 
     first: bytes
     end: bytes | None = None
@@ -92,9 +92,9 @@ class EtcdKeys:
 
     @classmethod
     def below(cls, prefix: str) -> "EtcdKeys":
-        """All keys that begin with `prefix`, which is not empty."""
+        """All keys that start with `prefix`, which must not be empty."""
         first = prefix.encode()
-        # UTF-8 has no byte 0xff, so the last one can always be counted up.
+        # UTF-8 has no byte 0xff, so the last byte can always be incremented.
         return cls(first, first[:-1] + bytes([first[-1] + 1]))
 
     def as_json(self) -> dict[str, Any]:
@@ -104,14 +104,14 @@ class EtcdKeys:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the keys held at one revision of the store."""
+    """The values of the keys at one revision of the store."""
 
     revision: int
     values: Mapping[bytes, bytes]
 
 
 class _RefusedError(EtcdError):
-    """etcd answered with an error of its own; `code` is gRPC's, 0 where there is none."""
+    """etcd returned an error; `code` is the gRPC code, 0 if there is none."""
 
     def __init__(self, message: str, code: int) -> None:
         self.code = code
@@ -123,8 +123,8 @@ class _RefusedError(EtcdError):
 
 
 class EtcdMember:
-    """Calls to one member. Every method raises EtcdError, in words that stay the same when a call
-    fails in the same way again; each blocks, for the time-out at least, so it needs a thread."""
+    """Calls to one member. Every method raises EtcdError, with the same text for the same failure.
+    Methods block for up to the time-out or longer, so they need a thread."""
 
     def __init__(self, url: str, access: EtcdAccess) -> None:
         self.url = url
@@ -139,7 +139,7 @@ class EtcdMember:
         self._pool.clear()
 
     def read(self, keys: EtcdKeys) -> Snapshot:
-        """What `keys` hold now, agreed on by a majority of the members (a linearizable read)."""
+        """The current values of `keys`, by a linearizable read (agreed on by a majority)."""
         values: dict[bytes, bytes] = {}
         request: dict[str, Any] = {**keys.as_json(), "limit": str(PAGE_KEYS)}
         revision = 0
@@ -156,16 +156,16 @@ class EtcdMember:
             values |= page
             if not (answer.get("more") and page):
                 return Snapshot(revision, values)
-            # The pages that follow are of the revision of the first one.
+            # Further pages are read at the revision of the first one.
             after = _encode(max(page) + b"\0")
             request = {**request, "key": after, "revision": str(revision)}
 
     def watch(self, keys: EtcdKeys, revision: int) -> Generator[int, None, None]:
-        """The revisions after `revision` at which `keys` changed, as they come.
+        """The revisions after `revision` at which `keys` changed, as they arrive.
 
-        The first one yielded is `revision` itself, once the watch stands. Returns when the watch
-        was silent for SILENCE_S, or cannot go on because etcd has forgotten what was between
-        (compaction): then the keys have to be read afresh.
+        The first one yielded is `revision` itself, once the watch is established. Returns when
+        there was no event for SILENCE_S, or when the revisions in between have been compacted:
+        then the keys must be read again.
         """
         request = {"create_request": {**keys.as_json(), "start_revision": str(revision + 1)}}
         response = self._open("watch", request, SILENCE_S, self._login())
@@ -190,7 +190,7 @@ class EtcdMember:
         raise EtcdError("ended the watch")
 
     def _call(self, path: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to one request; with a new token where the one there was is refused."""
+        """The response to one request; retries with a new token if the old one is refused."""
         had_token = self._token is not None
         try:
             return self._exchange(path, request, self._login())
@@ -201,7 +201,7 @@ class EtcdMember:
         return self._exchange(path, request, self._login())
 
     def _login(self) -> str | None:
-        """The token to make calls with, from etcd where there is none yet."""
+        """The auth token for calls, obtained from etcd if there is none yet."""
         if self._access.user is None:
             return None
         if self._token is None:
@@ -227,7 +227,7 @@ class EtcdMember:
     def _open(
         self, path: str, request: Mapping[str, Any], timeout_s: float, token: str | None
     ) -> urllib3.BaseHTTPResponse:
-        # A member that has lost its cluster then ends a watch instead of being silent.
+        # With this header, a member that has lost its cluster ends a watch instead of stalling.
         headers = {"Content-Type": "application/json", "Grpc-Metadata-hasleader": "true"}
         if token is not None:
             headers["Authorization"] = token
@@ -295,7 +295,7 @@ def _revision(result: Mapping[str, Any]) -> int:
 
 
 def _refusal(status: int, content: bytes) -> _RefusedError:
-    """What etcd said in an answer that is none; 3.4 and 3.6 put it in different fields."""
+    """The error in a response; 3.4 and 3.6 put it in different fields."""
     try:
         answer = json.loads(content)
         message = answer.get("message") or answer["error"]
@@ -309,7 +309,7 @@ def _refusal(status: int, content: bytes) -> _RefusedError:
 
 
 def _why(error: Exception) -> str:
-    """What urllib3 met, without the addresses of objects that its own words have."""
+    """The cause of a urllib3 error, without the object addresses in its own text."""
     if isinstance(error, ReadTimeoutError):
         return "does not answer in time"
     inner = [error.__cause__, error.__context__, *error.args]

@@ -1,6 +1,6 @@
-"""All nodes of a Kubernetes cluster, listed and then watched, in a thread of its own.
+"""Lists and then watches all nodes of a Kubernetes cluster, in a separate thread.
 
-The only module that knows the `kubernetes` package, which it imports when it is first needed.
+The only module that uses the `kubernetes` package, which it imports when first needed.
 Source: "Efficient detection of changes", kubernetes.io/docs/reference/using-api/api-concepts.
 """
 
@@ -26,7 +26,7 @@ from vpcrouter.logs.log_once import Trouble
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 10.0
 WATCH_GRACE_S = 5.0
-"""So long after it should have ended, a watch that says nothing is taken for dead."""
+"""How long after its end a watch without events is considered broken."""
 SHORTEST_WATCH_S = 1.0
 SILENCE_S = 30.0
 PAGE_SIZE = 500
@@ -39,29 +39,29 @@ log = logs.get(__name__)
 
 
 class KubernetesError(VpcRouterError):
-    """The API server answered an error, nonsense, or not at all."""
+    """The API server returned an error, an invalid response, or did not answer."""
 
 
 class GoneError(KubernetesError):
-    """The resource version is too old to go on from: all must be listed again."""
+    """The resource version has expired (410 Gone): all nodes must be relisted."""
 
 
 def is_installed() -> bool:
-    """Whether there is a client to import."""
+    """Whether the client package is installed."""
     return importlib.util.find_spec("kubernetes") is not None
 
 
 def connect(kubeconfig: str | None, context: str | None) -> Any:
-    """A CoreV1Api by this kubeconfig; without one, in the cluster, else by the user's own.
+    """A CoreV1Api for this kubeconfig; without one, the in-cluster config or the user's own.
 
     Raises ConfigError.
     """
     try:
-        import kubernetes  # noqa: PLC0415 - an extra, and large
+        import kubernetes  # noqa: PLC0415 - optional and large
     except ImportError:
         raise ConfigError([NOT_INSTALLED]) from None
     configuration = kubernetes.client.Configuration()
-    configuration.retries = False  # we do our own
+    configuration.retries = False  # retries are done here
     try:
         if kubeconfig is None and context is None and is_in_cluster():
             kubernetes.config.load_incluster_config(client_configuration=configuration)
@@ -69,20 +69,20 @@ def connect(kubeconfig: str | None, context: str | None) -> Any:
             kubernetes.config.load_kube_config(
                 kubeconfig, context, client_configuration=configuration, persist_config=False
             )
-    except Exception as error:  # whatever a file can hold that is no kubeconfig
+    except Exception as error:  # an invalid file can raise anything
         where = kubeconfig or "the cluster or ~/.kube/config"
         raise ConfigError([f"kubernetes: {where}: {_sentence(error)}"]) from None
     return kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(configuration))
 
 
 def is_in_cluster() -> bool:
-    """Whether this is a pod."""
+    """Whether this process runs in a pod."""
     return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
 @dataclass(frozen=True)
 class Access:
-    """Which cluster, and how often its nodes are all listed again."""
+    """Which cluster, and how often all of its nodes are relisted."""
 
     kubeconfig: str | None
     context: str | None
@@ -90,11 +90,11 @@ class Access:
 
 
 class NodeWatch:
-    """`nodes` is what is known now, None while nothing is; `fd` is readable when it changed.
+    """`nodes` is the current node list, None while unknown; `fd` is readable on changes.
 
     The thread is started by `start` and ends with the process. `nodes`, `drain` and
-    `check_alive` are for the thread that started it. A watch that ends or breaks is taken up
-    where it was; every `interval_s`, and when that is not possible, all nodes are listed.
+    `check_alive` are for the thread that started it. A watch that ends or breaks is resumed
+    where it stopped; every `interval_s`, and when resuming fails, all nodes are relisted.
     """
 
     def __init__(self, access: Access) -> None:
@@ -119,14 +119,14 @@ class NodeWatch:
         self._thread.start()
 
     def drain(self) -> bool:
-        """Whether the nodes changed since it was last asked."""
+        """Whether the nodes have changed since the last call."""
         try:
             return os.eventfd_read(self.fd) > 0
         except BlockingIOError:
             return False
 
     def check_alive(self) -> None:
-        """Raise what ended the thread; KubernetesError if it is stuck in its library."""
+        """Raise the exception that ended the thread; KubernetesError if the thread is stuck."""
         if self._end is not None:
             raise self._end
         silent_s = time.monotonic() - self._progress_s
@@ -141,18 +141,18 @@ class NodeWatch:
             while True:
                 if self._has_listed():
                     self._watch_until_due()
-        except Exception as error:  # it is raised again where it is seen
+        except Exception as error:  # raised again by `check_alive`
             self._end = error
         os.eventfd_write(self.fd, 1)
 
     def _has_listed(self) -> bool:
         try:
             self._version = self._list()
-        except Exception as error:  # the edge of a cycle
+        except Exception as error:  # any failure ends this attempt only
             self._list_failures += 1
-            self._watch_failures = 0  # which this explains
+            self._watch_failures = 0  # explained by this failure
             log.debug("listing nodes failed", exc_info=True)
-            if self._list_failures > 1:  # one lost connection is no reason to know nothing
+            if self._list_failures > 1:  # keep the nodes after a single lost connection
                 self._forget(_sentence(error))
             self._pause(self._list_failures)
             self._connect_again()
@@ -164,13 +164,13 @@ class NodeWatch:
         return True
 
     def _watch_until_due(self) -> None:
-        """Watch on and on until all nodes are to be listed again, or it does not work."""
+        """Watch until all nodes must be relisted, or the watch fails."""
         due_s = time.monotonic() + self._access.interval_s
         while (left_s := due_s - time.monotonic()) > 0:
             began_s = time.monotonic()
             try:
                 self._watch(max(1, math.ceil(left_s)))
-            except Exception as error:  # the edge of a cycle, too
+            except Exception as error:  # any failure ends this attempt only
                 log.debug("node watch failed", exc_info=True)
                 self._watch_failures += 1
                 is_gone = isinstance(error, GoneError)
@@ -184,14 +184,14 @@ class NodeWatch:
             else:
                 self._watch_works()
                 if time.monotonic() - began_s < min(SHORTEST_WATCH_S, left_s):
-                    self._pause(1)  # a server that ends every watch at once is not pestered
+                    self._pause(1)  # do not hammer a server that ends every watch at once
 
     def _watch_works(self) -> None:
         self._watch_failures = 0
         self._unwatched.tell("")
 
     def _connect_again(self) -> None:
-        """With what the configuration says now: addresses and credentials change."""
+        """Reconnect with the current configuration: addresses and credentials change."""
         with contextlib.suppress(ConfigError):
             self._api = connect(self._access.kubeconfig, self._access.context)
 
@@ -200,7 +200,7 @@ class NodeWatch:
         time.sleep(backoff_s(failures) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
 
     def _list(self) -> str:
-        """Read all nodes, as new as can be; their resource version."""
+        """Read all nodes, most recent; return their resource version."""
         found: dict[str, Node] = {}
         token = None
         while True:
@@ -222,7 +222,7 @@ class NodeWatch:
         return str(page["metadata"]["resourceVersion"])
 
     def _watch(self, length_s: int) -> None:
-        """One watch, from the resource version the last one got to."""
+        """One watch, from the resource version that the last one reached."""
         import kubernetes  # noqa: PLC0415 - see `connect`
 
         self._progress_s = time.monotonic()
@@ -258,7 +258,7 @@ class NodeWatch:
         self._watch_works()
 
     def _publish(self, by_name: dict[str, Node]) -> None:
-        """Tell the other thread, unless all is as before: most events are heartbeats."""
+        """Notify the other thread if the nodes have changed: most events are heartbeats."""
         if self.nodes is not None and by_name == self._by_name:
             return
         self._by_name = by_name
@@ -273,7 +273,7 @@ class NodeWatch:
 
 
 def _page(answer: Any) -> Mapping[str, Any]:
-    """A list's page. Raises KubernetesError when it is none."""
+    """A page of the node list. Raises KubernetesError for any other response."""
     status, body = answer.status, answer.data
     if status != 200:
         raise _error(status, str(getattr(answer, "reason", "")))
@@ -289,7 +289,7 @@ def _error(status: Any, reason: str) -> KubernetesError:
 
 
 def _sentence(error: BaseException) -> str:
-    """An error in a few words that are the same the next time."""
+    """An error in a short text that is the same for the same cause."""
     if isinstance(error, VpcRouterError):
         return str(error)
     deepest = error
@@ -303,7 +303,7 @@ def _sentence(error: BaseException) -> str:
 
 
 def _causes(error: BaseException) -> Iterable[BaseException]:
-    """What lies below an error, downwards."""
+    """The chain of causes of an error."""
     seen = {id(error)}
     below = error.__cause__ or error.__context__
     while below is not None and id(below) not in seen:
