@@ -1,4 +1,4 @@
-"""Writes what follows from the option declarations: docs/configuration.md and etc/vpcrouter.ini.
+"""Generates docs/configuration.md and etc/vpcrouter.ini from the option declarations.
 
 `make docs` runs it; a test fails when either file is stale.
 """
@@ -19,21 +19,21 @@ INI = ROOT / "etc" / "vpcrouter.ini"
 PAGE_HEAD = """\
 # Configuration
 
-Every option is a flag and a key of the INI file alike: `--route_recheck_interval 10`, or
-`route_recheck_interval = 10` in section `[vpcrouter]`; a plugin's options stand in the section
-named after it. A flag beats the file. Durations are in seconds, fractions allowed. All that is
-wrong is reported at once, each with file, section and option, and ends the daemon with exit
-status 78; `--check` only checks.
+Every option can be given as a flag or in the INI file: `--route_recheck_interval 10`, or
+`route_recheck_interval = 10` in section `[vpcrouter]`; a plugin's options are in the section
+named after it. Flags override the file. Durations are in seconds, fractions allowed. All errors
+are reported at once, each with file, section and option, and end the daemon with exit status 78;
+`--check` validates the configuration and exits.
 
-`vpcrouterd` reads `/etc/vpcrouter.ini` unless `--config` names another file; `vpcrouter` reads
-none unless told. Made of the options' declarations by `make docs`.
+`vpcrouterd` reads `/etc/vpcrouter.ini` unless `--config` names another file; `vpcrouter` reads a
+file only with `--config`. Generated from the option declarations by `make docs`.
 """
 INI_HEAD = """\
 # vpcrouterd --config /etc/vpcrouter.ini
 #
-# Every option is here with its default, or an example, commented out. The same names work as
-# flags (--route_recheck_interval 10), and a flag beats this file. Durations are in seconds,
-# fractions allowed. Try a change with: vpcrouterd --config /etc/vpcrouter.ini --check
+# Every option is listed with its default, or an example, commented out. The same names work as
+# flags (--route_recheck_interval 10), and flags override this file. Durations are in seconds,
+# fractions allowed. Validate a change with: vpcrouterd --config /etc/vpcrouter.ini --check
 """
 UNITS = {"SECONDS": " (seconds)", "MIB": " (MiB)"}
 KINDS = {WATCHERS: "Mode", MONITORS: "Health"}
@@ -63,7 +63,7 @@ def page() -> str:
             f"| {_cell(option.shown_default)} |"
             for option in options
         ]
-        columns = "| option | what it is | default |\n|---|---|---|"
+        columns = "| option | description | default |\n|---|---|---|"
         parts.append(
             "\n".join([f"## {title}", f"Section `[{section}]`.", "", columns, *rows]) + "\n"
         )

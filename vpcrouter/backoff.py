@@ -1,4 +1,4 @@
-"""The pause after failures in a row. Pure; jitter is its caller's."""
+"""Exponential backoff after consecutive failures. Pure; callers add jitter."""
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0

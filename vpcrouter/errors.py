@@ -1,11 +1,11 @@
-"""The exceptions of the project; whatever a user can cause ends in one of them."""
+"""The exceptions of the project, which cover everything a user can cause."""
 
 from collections.abc import Iterable
 
 EX_UNAVAILABLE = 69
-"""Exit status of a daemon that cannot do its work here (sysexits.h): a port or lock is taken."""
+"""Exit status if the daemon cannot run here (sysexits.h): its port or socket is in use."""
 EX_CONFIG = 78
-"""Exit status for settings that no restart can mend (sysexits.h)."""
+"""Exit status for wrong settings, which a restart cannot fix (sysexits.h)."""
 
 
 class VpcRouterError(Exception):
@@ -26,7 +26,7 @@ class FaultsError(VpcRouterError):
 
 
 class ConfigError(FaultsError):
-    """Settings, or the machine they meet, do not allow a start."""
+    """The settings are invalid, or do not work on this machine."""
 
     exit_status = EX_CONFIG
 
@@ -36,23 +36,23 @@ class SpecError(FaultsError):
 
 
 class PluginError(VpcRouterError):
-    """A plugin cannot be found, loaded, or does not keep its contract."""
+    """A plugin cannot be found or loaded, or violates its contract."""
 
 
 class ChannelError(VpcRouterError):
-    """What came out of a channel is no message of ours."""
+    """Data received from a channel is not a valid message."""
 
 
 class UnavailableError(VpcRouterError):
-    """Something this daemon needs for itself is taken: its port, its socket."""
+    """A resource that the daemon needs is in use: its port or socket."""
 
     exit_status = EX_UNAVAILABLE
 
 
 class Ec2Error(VpcRouterError):
-    """EC2 refused a call, answered nonsense, or did not answer.
+    """EC2 refused a call, returned an invalid response, or did not answer.
 
-    `code` is EC2's own error code, or botocore's class name where EC2 said nothing.
+    `code` is EC2's error code, or the name of botocore's exception if EC2 sent none.
     """
 
     def __init__(self, action: str, code: str, message: str) -> None:
@@ -63,4 +63,4 @@ class Ec2Error(VpcRouterError):
 
 
 class EtcdError(VpcRouterError):
-    """etcd refused a call, answered nonsense, or did not answer."""
+    """etcd refused a call, returned an invalid response, or did not answer."""

@@ -1,8 +1,7 @@
-"""All that the module of a watcher or a monitor imports of vpcrouter.
+"""The API for watcher and monitor plugins: everything they import from vpcrouter.
 
-It is the promise to plugins from outside: the names in `__all__` stay, and do what docs/plugins.md
-says of them, until the next major version. What lies below this module may change at any time.
-`vpcrouter.testing` has what their tests need.
+The names in `__all__` are stable, as documented in docs/plugins.md, until the next major version.
+All other modules may change at any time. `vpcrouter.testing` has helpers for plugin tests.
 """
 
 from importlib import import_module
@@ -41,7 +40,7 @@ __all__ = [  # noqa: RUF022 - in the order of docs/plugins.md
     "SpecError",
     "parse_spec",
     "MAX_SPEC_BYTES",
-    # watchers of what is in etcd
+    # watchers of keys in etcd
     "EtcdFollower",
     "EtcdAccess",
     "EtcdKeys",
@@ -51,7 +50,7 @@ __all__ = [  # noqa: RUF022 - in the order of docs/plugins.md
     "MonitorLoop",
     "CheckRounds",
     "Source",
-    # monitors that probe every host in its own time
+    # monitors that probe each host on its own schedule
     "ProbingMonitor",
     "Prober",
     "Outcome",
@@ -63,8 +62,8 @@ if TYPE_CHECKING:
     from vpcrouter.monitoring.schedule import Outcome
     from vpcrouter.plugins.probing_monitor import ProbingMonitor
 else:
-    # Loaded when a plugin imports them, because most need none: urllib3 alone is large. Type
-    # checkers don't see this function, which would have any name be there.
+    # Loaded on first use, because most plugins need none: urllib3 alone is large. Hidden from
+    # type checkers, for which this function would make every name valid.
     _ON_USE = {
         "vpcrouter.etcd.follower": {"EtcdAccess", "EtcdFollower", "EtcdKeys", "etcd_urls"},
         "vpcrouter.monitoring.prober": {"Prober"},

@@ -1,6 +1,6 @@
-"""What the tests of a plugin need: a mailbox without a supervisor, and values of its options.
+"""Helpers for plugin tests: a mailbox without a supervisor, and option values.
 
-A promise to authors of plugins, as `vpcrouter.plugin` is.
+Part of the stable plugin API, like `vpcrouter.plugin`.
 """
 
 import os
@@ -16,11 +16,11 @@ from vpcrouter.plugins.contract import Monitor, Plugin
 __all__ = ["FakeMailbox", "values_of"]
 
 NOWHERE = f"{os.devnull}/vpcrouter"
-"""No folder, and none can be made here."""
+"""A folder that does not exist and cannot be created."""
 
 
 class FakeMailbox(Mailbox):
-    """Never waits, has `mail` from the first turn on, and tells the worker to end after `turns`."""
+    """Never waits, has `mail` from the start, and raises StopWorker after `turns` waits."""
 
     def __init__(self, turns: int, mail: Iterable[Message] = ()) -> None:
         self.turns = turns
@@ -51,11 +51,11 @@ class FakeMailbox(Mailbox):
 
 
 def values_of(plugin: type[Plugin], **given: object) -> dict[str, Any]:
-    """What `plugin` gets as `values`: the options `given`, and the defaults of all others.
+    """The `values` of `plugin`: the options `given`, and the defaults of all others.
 
-    Text and paths are converted as a flag's text is; other values are taken as they are. Unless
-    `state_dir` is given, nothing can be saved there, so a test leaves the daemon's own alone.
-    Raises TypeError for an unknown option, ValueError for text that the option does not take.
+    Text and paths are converted like the text of a flag; other values are used as they are.
+    Unless `state_dir` is given, nothing is saved, so tests do not touch the daemon's state.
+    Raises TypeError for an unknown option, ValueError for text that the option does not accept.
     """
     options = {
         option.name: option

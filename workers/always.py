@@ -1,4 +1,4 @@
-"""Monitor `always`: every host is healthy; for trying things out."""
+"""Monitor `always`: every host is healthy; for trials."""
 
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
@@ -7,7 +7,7 @@ from vpcrouter.plugins.contract import Monitor
 
 
 class Always(Monitor):
-    """Judges without looking."""
+    """Reports all hosts healthy without checking them."""
 
     name: ClassVar[str] = "always"
     version: ClassVar[str] = "1"

@@ -10,7 +10,7 @@ from typing import ClassVar
 from inotify_simple import INotify
 
 from vpcrouter.errors import SpecError
-from vpcrouter.files.path_watch import Trail
+from vpcrouter.files.path_watch import PathWatch
 from vpcrouter.ipc.mailbox import Mailbox
 from vpcrouter.model.spec import MAX_SPEC_BYTES, Document, RouteSpec, merge_specs, parse_spec
 from vpcrouter.options.kinds import PATH, Option
@@ -18,16 +18,16 @@ from vpcrouter.options.values import Values
 from vpcrouter.plugins.contract import Watcher
 
 QUIET_S = 0.03
-"""A change is read once the file has been left alone for so long."""
+"""A change is read once the file has not changed for this long."""
 LONGEST_UNREST_S = 0.5
 LOOK_ANYWAY_S = 5.0
-"""Some file systems tell inotify nothing of what others write."""
+"""Poll interval: on some file systems inotify misses writes by other machines."""
 ENDINGS = (".conf", ".json")
-"""What the files of a folder are called."""
+"""The extensions of route spec files in a folder."""
 
 
 class ConfigFile(Watcher):
-    """Follows it through rewrites, renames, symlink swaps, and its folder's replacement."""
+    """Follows the file through rewrites, renames, symlink swaps, and replacement of its folder."""
 
     name: ClassVar[str] = "configfile"
     version: ClassVar[str] = "1"
@@ -43,7 +43,7 @@ class ConfigFile(Watcher):
             "file",
             PATH,
             None,
-            f"the file with the route spec, or a folder of such files ({', '.join(ENDINGS)})",
+            f"route spec file, or a directory of such files ({', '.join(ENDINGS)})",
             ("-f", "--file"),
             example="/etc/vpcrouter/route-spec.conf",
         )
@@ -61,32 +61,32 @@ class ConfigFile(Watcher):
 
     def watch(self, mailbox: Mailbox) -> Iterator[Document | SpecError | None]:
         with INotify() as inotify:
-            trail = Trail(inotify)
+            path_watch = PathWatch(inotify)
             mailbox.watch(inotify.fileno())
             last: Document | tuple[str, ...] | None = None
             while True:
-                trail.follow(*self._where())
+                path_watch.follow(*self._where())
                 document = _read_or_error(self.path)
                 content = document.faults if isinstance(document, SpecError) else document
                 if content != last:
                     last = content
                     yield document
-                _wait_for_change(mailbox, trail)
+                _wait_for_change(mailbox, path_watch)
 
     def _where(self) -> tuple[list[str], str | None]:
-        """All paths that count, and the folder whose every name does."""
+        """All paths to watch, and the folder to watch entirely."""
         if not Path(self.path).is_dir():
             return [self.path], None
         return [self.path, *map(str, _files_in(self.path))], os.path.realpath(self.path)
 
 
-def _wait_for_change(mailbox: Mailbox, trail: Trail) -> None:
-    """Return soon after the last of a flurry of changes, or after a while without any."""
+def _wait_for_change(mailbox: Mailbox, path_watch: PathWatch) -> None:
+    """Return soon after the last of several changes, or after a time-out without any."""
     look_s = time.monotonic() + LOOK_ANYWAY_S
     first_s: float | None = None
     while (now_s := time.monotonic()) < look_s:
         mailbox.wait(min(QUIET_S, look_s - now_s) if first_s else look_s - now_s)
-        if trail.has_changed():
+        if path_watch.has_changed():
             first_s = first_s or time.monotonic()
             if time.monotonic() - first_s < LONGEST_UNREST_S:
                 continue
@@ -95,25 +95,25 @@ def _wait_for_change(mailbox: Mailbox, trail: Trail) -> None:
 
 
 def read(path: str) -> Document:
-    """What the file says, or all files of the folder together. Raises SpecError."""
+    """The content of the file, or the merged files of the folder. Raises SpecError."""
     return _read_folder(path) if Path(path).is_dir() else _read_file(path)
 
 
 def _read_file(path: str) -> bytes:
     try:
-        # Without O_NONBLOCK, a FIFO would keep us here.
+        # Without O_NONBLOCK, opening a FIFO would block.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(handle, "rb") as file:  # noqa: PTH123
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode):
-                raise SpecError(["is no regular file"])
+                raise SpecError(["is not a regular file"])
             return file.read(MAX_SPEC_BYTES + 1)
     except OSError as error:
         raise SpecError([f"cannot be read: {error.strerror}"]) from None
 
 
 def _files_in(folder: str) -> list[Path]:
-    """The files that count, sorted; hidden ones and those of other endings do not."""
+    """The route spec files, sorted, without hidden files and other extensions."""
     try:
         found = sorted(Path(folder).iterdir())
     except OSError:
@@ -122,10 +122,10 @@ def _files_in(folder: str) -> list[Path]:
 
 
 def _read_folder(folder: str) -> RouteSpec:
-    """Each file is a whole route spec; no CIDR may be in two of them."""
+    """Each file is a complete route spec; no CIDR may be in two of them."""
     files = _files_in(folder)
     if not files:
-        raise SpecError([f"there is no file in it that ends in {' or '.join(ENDINGS)}"])
+        raise SpecError([f"contains no file that ends in {' or '.join(ENDINGS)}"])
     faults: list[str] = []
     specs: dict[str, RouteSpec] = {}
     for path in files:

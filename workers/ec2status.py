@@ -1,4 +1,4 @@
-"""The monitor `ec2status`: AWS's own word on the instances that hosts are on."""
+"""Monitor `ec2status`: hosts are judged by the EC2 status of their instances."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -24,13 +24,13 @@ from vpcrouter.plugins.contract import Monitor
 STATUS, EVENTS = "status", "events"
 TICK_S = 0.5
 AFRESH_GAP_S = 1.0
-"""However many events come, EC2 is asked no oftener than this on their account."""
+"""The shortest time between EC2 status reads that are triggered by events."""
 
 log = logs.get(__name__)
 
 
 class StatusSource:
-    """Asks EC2 every interval, and the queue all the time; a Source (see `check_rounds`)."""
+    """Polls EC2 every interval, and the queue continuously; a Source (see `check_rounds`)."""
 
     def __init__(self, values: Values) -> None:
         """Raises ConfigError."""
@@ -45,16 +45,16 @@ class StatusSource:
         self._receipts: list[str] = []
         self._read_at_s = self._begun_s = self._receive_at_s = time.monotonic()
         self._is_wanted = False
-        """An event came since the reading under way began."""
+        """An event has arrived since the current reading started."""
         self._failures = {STATUS: 0, EVENTS: 0}
         self._trouble = {
             STATUS: Trouble(
-                log, "EC2 does not tell how instances are", "EC2 tells again how instances are"
+                log, "EC2 instance status unavailable", "EC2 instance status available again"
             ),
             EVENTS: Trouble(
                 log,
-                "the event queue cannot be read; events are seen at the next interval only",
-                "the event queue can be read again",
+                "SQS queue cannot be read; instance events are seen at the next poll only",
+                "SQS queue can be read again",
             ),
         }
 
@@ -80,13 +80,13 @@ class StatusSource:
         if self._hosts and STATUS not in under_way and now_s >= self._read_at_s:
             self._is_wanted, self._begun_s = False, now_s
             self._calls.start(STATUS, partial(self._reader.read, self._hosts, self._reading))
-        # Without a first reading nobody could tell whose events they are.
+        # Until the first reading, events cannot be matched to hosts.
         may_receive = self._reading.begun_s and now_s >= self._receive_at_s
         if self._queue and may_receive and EVENTS not in under_way:
             self._calls.start(EVENTS, partial(self._queue.exchange, tuple(self._receipts)))
 
     def check(self, hosts: Sequence[str]) -> CheckResult:
-        """Judge the hosts by what is known now."""
+        """Judge the hosts by the latest reading and events."""
         return judge(hosts, self._reading, self._notes.words(time.time()))
 
     def _on_status(self, done: Done[str]) -> None:
@@ -108,7 +108,7 @@ class StatusSource:
             self._open(letter)
 
     def _outcome(self, what: str, done: Done[str]) -> float:
-        """Tell how it went; how long to wait for a failed call's next try."""
+        """Log the result of a call; return the delay before retrying a failed one."""
         self._trouble[what].tell(str(done.error or ""))
         self._failures[what] = self._failures[what] + 1 if done.error else 0
         return backoff_s(self._failures[what]) if done.error else 0.0
@@ -117,13 +117,13 @@ class StatusSource:
         try:
             event = parse_event(letter.body)
         except ValueError as error:
-            log.warning("message ignored", reason=str(error), body=letter.body[:200])
+            log.warning("SQS message ignored", reason=str(error), body=letter.body[:200])
             return
         is_ours = is_of_ours(event, self._reading)
         log.log(
             20 if is_ours else 10,
-            "event",
-            of=event.instance,
+            "instance event",
+            subject=event.instance,
             kind=str(event.kind),
             value=event.value,
             alarm=event.alarm,
@@ -131,14 +131,14 @@ class StatusSource:
         )
         if is_ours:
             self._notes.take(event, time.monotonic(), time.time())
-        # One that has just started may be where a host's address is now.
+        # An instance that has just started may have taken over a host's address.
         is_neighbour = event.account in self._reading.owner_of.values()
         if event.kind is EventKind.STATE and (is_ours or (is_neighbour and event.value == RUNNING)):
             self._is_wanted = True
 
 
 class Ec2Status(Monitor):
-    """Needs the rights in etc/iam-policy-ec2status.json."""
+    """Needs the permissions in etc/iam-policy-ec2status.json."""
 
     name: ClassVar[str] = "ec2status"
     version: ClassVar[str] = "1"
@@ -146,12 +146,14 @@ class Ec2Status(Monitor):
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:
-        yield Option("ec2status_interval", seconds(1.0), 10.0, "how often EC2 is asked")
+        yield Option(
+            "ec2status_interval", seconds(1.0), 10.0, "how often EC2 instance status is read"
+        )
         yield Option(
             "sqs_queue",
             TEXT,
             None,
-            "the URL of the SQS queue with instances' events, which are acted on at once",
+            "URL of an SQS queue with instance events, which are acted on at once",
             example="https://sqs.us-east-1.amazonaws.com/123456789012/vpcrouter",
         )
 

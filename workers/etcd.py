@@ -1,4 +1,4 @@
-"""Watcher `etcd`: the route spec is in etcd, under one key, or under one key for each CIDR."""
+"""Watcher `etcd`: the route spec is in etcd, in one key or in one key per CIDR."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,10 +16,10 @@ TLS_OPTIONS = ("etcd_tls_ca", "etcd_tls_cert", "etcd_tls_key")
 
 
 class Etcd(Watcher):
-    """Follows the key, or all keys below the prefix, and yields the whole spec at each change.
+    """Follows the key, or all keys below the prefix, and yields the whole spec on each change.
 
-    Below the prefix, the rest of a key is the CIDR as it is written (`PREFIX10.1.0.0/16`), and the
-    value a JSON list of its hosts.
+    Each key below the prefix is the prefix and a CIDR (`PREFIX10.1.0.0/16`), and its value a JSON
+    list of hosts.
     """
 
     name: ClassVar[str] = "etcd"
@@ -37,55 +37,55 @@ class Etcd(Watcher):
             "etcd_endpoints",
             ENDPOINTS,
             ("localhost:2379",),
-            "the members of the etcd cluster; URLs are possible, too",
+            "members of the etcd cluster, as host:port or URL",
         )
         yield Option(
             "etcd_spec_key",
             TEXT,
             None,
-            "the key that holds the whole route spec",
+            "key that holds the whole route spec",
             example="/vpcrouter/route_spec",
         )
         yield Option(
             "etcd_spec_prefix",
             TEXT,
             None,
-            "what the keys begin with that hold a list of hosts each, their rest being the CIDR; "
-            "ends with /",
+            "key prefix, ending with /; each key is the prefix and a CIDR, and its value a JSON "
+            "list of hosts",
             example="/vpcrouter/routes/",
         )
-        yield Option("etcd_user", TEXT, None, "the name to log in with", example="vpcrouter")
+        yield Option("etcd_user", TEXT, None, "user name for etcd", example="vpcrouter")
         yield Option(
             "etcd_password_file",
             PATH,
             None,
-            "the file with the password to log in with",
+            "file with the password of etcd_user",
             example="/etc/vpcrouter/etcd-password",
         )
         yield Option(
             "etcd_tls_ca",
             PATH,
             None,
-            "the file with the CA certificates that vouch for etcd",
-            default_text="those of the system",
+            "file with the CA certificates that etcd's certificate is verified against",
+            default_text="the system's",
             example="/etc/vpcrouter/etcd-ca.pem",
         )
         yield Option(
             "etcd_tls_cert",
             PATH,
             None,
-            "the file with our certificate for etcd",
+            "file with the client certificate for etcd",
             example="/etc/vpcrouter/etcd-client.pem",
         )
         yield Option(
             "etcd_tls_key",
             PATH,
             None,
-            "the file with our certificate's private key",
+            "file with the private key of etcd_tls_cert",
             example="/etc/vpcrouter/etcd-client.key",
         )
         yield Option(
-            "etcd_timeout", seconds(0.1, 60.0), 3.0, "how long a connection or answer may take"
+            "etcd_timeout", seconds(0.1, 60.0), 3.0, "timeout for connecting and for each response"
         )
 
     @classmethod
@@ -101,7 +101,7 @@ class Etcd(Watcher):
             ("etcd_tls_cert", "etcd_tls_key"),
         ):
             if (values[one] is None) != (values[other] is None):
-                yield f"etcd: {one} and {other} are only of use together"
+                yield f"etcd: {one} and {other} must be given together"
                 is_whole = False
         try:
             access = _access(values)

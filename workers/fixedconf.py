@@ -1,4 +1,4 @@
-"""Watcher `fixedconf`: one route, given on the command line; also the simplest watcher to copy."""
+"""Watcher `fixedconf`: one route from the command line; also the simplest watcher to copy."""
 
 from collections.abc import Iterable, Iterator
 from typing import ClassVar
@@ -14,19 +14,19 @@ IDLE_S = 3600.0
 
 
 class FixedConf(Watcher):
-    """Yields one route spec and stays."""
+    """Yields one route spec, then waits."""
 
     name: ClassVar[str] = "fixedconf"
     version: ClassVar[str] = "1"
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:
-        yield Option("fixed_cidr", TEXT, None, "the CIDR of the one route", example="10.1.0.0/16")
+        yield Option("fixed_cidr", TEXT, None, "CIDR of the only route", example="10.1.0.0/16")
         yield Option(
             "fixed_hosts",
             TEXT,
             None,
-            "its hosts, separated by colons",
+            "hosts for fixed_cidr, separated by colons",
             example="10.33.20.1:10.33.20.2",
         )
 

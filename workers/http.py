@@ -1,4 +1,4 @@
-"""The monitor `http`: a host is healthy that answers a GET as expected."""
+"""Monitor `http`: a host is healthy if it answers a GET request as expected."""
 
 import re
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ def _tls_options() -> Iterable[Option]:
         f"{PREFIX}_ca",
         PATH,
         None,
-        "a file with the authorities whose certificates are trusted",
+        "file with the CA certificates that are trusted",
         default_text="the system's",
         example="/etc/vpcrouter/ca.pem",
     )
@@ -44,30 +44,30 @@ def _tls_options() -> Iterable[Option]:
         f"{PREFIX}_cert",
         PATH,
         None,
-        "a file with the client's certificate",
+        "file with the client certificate",
         example="/etc/vpcrouter/client.pem",
     )
     yield Option(
         f"{PREFIX}_key",
         PATH,
         None,
-        "a file with the client's key",
-        default_text="in the certificate's file",
+        "file with the private key of http_check_cert",
+        default_text="in the file http_check_cert",
         example="/etc/vpcrouter/client.key",
     )
-    yield Option(f"{PREFIX}_verify", SWITCH, True, "whether hosts' certificates are verified")
+    yield Option(f"{PREFIX}_verify", SWITCH, True, "verify the hosts' certificates")
     yield Option(
         f"{PREFIX}_server_name",
         Kind("NAME", _name),
         None,
-        "whom hosts' certificates must name; also sent as SNI and Host",
+        "name that the hosts' certificates must contain; also sent as SNI and Host header",
         default_text="each host's address",
         example="router.example.com",
     )
 
 
 class Http(ProbingMonitor):
-    """Needs no rights."""
+    """Needs no privileges."""
 
     name: ClassVar[str] = "http"
     version: ClassVar[str] = "1"
@@ -79,20 +79,20 @@ class Http(ProbingMonitor):
             f"{PREFIX}_url",
             Kind("URL", _url),
             None,
-            "what is asked for, such as http://{host}:8080/healthz; {host} is each host's address",
+            "URL to request, such as http://{host}:8080/healthz; {host} is each host's address",
             example="http://{host}:8080/healthz",
         )
         yield Option(
             f"{PREFIX}_status",
             Kind("N,N-N,...", _statuses),
             "200-399",
-            "the statuses of a good answer; redirects are not followed",
+            "HTTP statuses that count as healthy; redirects are not followed",
         )
         yield Option(
             f"{PREFIX}_body",
             TEXT,
             None,
-            "text that the first 64 KiB of a good answer contain",
+            "text that the first 64 KiB of the response body must contain",
             example="ready",
         )
         yield from super().add_arguments()
@@ -103,14 +103,14 @@ class Http(ProbingMonitor):
         yield from super().check_arguments(values)
         ca, cert, key = (values[f"{PREFIX}_{name}"] for name in ("ca", "cert", "key"))
         if key is not None and cert is None:
-            yield f"{PREFIX}_key: is of no use without {PREFIX}_cert"
+            yield f"{PREFIX}_key: has no effect without {PREFIX}_cert"
         if values[f"{PREFIX}_url"] is None:
             yield f"{PREFIX}_url: is needed, such as http://{{host}}:8080/healthz"
             return
         if not CheckUrl.of(values[f"{PREFIX}_url"]).is_tls:
             for name, value in (("ca", ca), ("cert", cert), ("key", key)):
                 if value is not None:
-                    yield f"{PREFIX}_{name}: is of no use unless {PREFIX}_url begins with https://"
+                    yield f"{PREFIX}_{name}: has no effect unless {PREFIX}_url begins with https://"
             return
         try:
             _tls_files(values).load()
@@ -118,7 +118,7 @@ class Http(ProbingMonitor):
             yield f"{PREFIX} options for TLS: {error}"
 
     def make_prober(self) -> HttpProber:
-        """Raises ConfigError when the files for TLS are no good any more."""
+        """Raises ConfigError if the TLS files are not valid any more."""
         values = self.values
         tls = ClientTls(_tls_files(values))
         check = HttpCheck(

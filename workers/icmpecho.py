@@ -1,4 +1,4 @@
-"""The monitor `icmpecho`: a host is healthy that answers ICMP echo requests."""
+"""Monitor `icmpecho`: a host is healthy if it answers ICMP echo requests."""
 
 from typing import ClassVar
 

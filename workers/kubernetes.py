@@ -1,4 +1,4 @@
-"""The monitor `kubernetes`: Kubernetes' own word on the nodes that hosts are."""
+"""Monitor `kubernetes`: hosts are nodes, judged by their status in Kubernetes."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -17,13 +17,12 @@ from vpcrouter.options.values import Values
 from vpcrouter.plugins.contract import Monitor
 
 JUDGED_EVERY_S = 2.0
-"""The longest time between two judgements by what the watch has brought; a change is judged
-at once."""
+"""The longest time between two judgements from the watch; changes are judged at once."""
 USERS_OWN = "~/.kube/config"
 
 
 class NodeSource:
-    """The nodes' watch as a Source (see `vpcrouter.monitoring.check_rounds`)."""
+    """The node watch as a Source (see `vpcrouter.monitoring.check_rounds`)."""
 
     def __init__(self, watch: NodeWatch) -> None:
         self._watch = watch
@@ -38,12 +37,12 @@ class NodeSource:
         return has_changed and bool(hosts)
 
     def check(self, hosts: Sequence[str]) -> CheckResult:
-        """Judge the hosts by what is known now."""
+        """Judge the hosts by the current node list."""
         return judge_nodes(hosts, self._watch.nodes)
 
 
 class Kubernetes(Monitor):
-    """Needs the right to list and watch nodes."""
+    """Needs permission to list and watch nodes."""
 
     name: ClassVar[str] = "kubernetes"
     version: ClassVar[str] = "1"
@@ -55,23 +54,23 @@ class Kubernetes(Monitor):
             "kubernetes_kubeconfig",
             PATH,
             None,
-            "the file that says which cluster, and who we are there",
-            default_text="in a pod its service account, else ~/.kube/config",
+            "kubeconfig file of the cluster",
+            default_text="the pod's service account, else ~/.kube/config",
             example="/etc/vpcrouter/kubeconfig",
         )
         yield Option(
             "kubernetes_context",
             TEXT,
             None,
-            "the context of that file",
-            default_text="its current one",
+            "context in the kubeconfig file",
+            default_text="the current context",
             example="production",
         )
         yield Option(
             "kubernetes_interval",
             seconds(1.0, 3600.0),
             30.0,
-            "how often all nodes are listed, though they are watched",
+            "how often all nodes are relisted, in addition to the watch",
         )
 
     @classmethod
@@ -88,7 +87,7 @@ class Kubernetes(Monitor):
                 yield f"kubernetes_kubeconfig: {named} cannot be read"
         elif not (_has_own_config() or (is_in_cluster() and values["kubernetes_context"] is None)):
             yield (
-                "kubernetes_kubeconfig: is needed: this is no pod of a cluster, "
+                "kubernetes_kubeconfig: is needed: the daemon does not run in a pod, "
                 f"and there is no {USERS_OWN}"
             )
 

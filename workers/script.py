@@ -1,4 +1,4 @@
-"""The monitor `script`: a command of the user's own says how each host is."""
+"""Monitor `script`: a user-supplied command checks each host."""
 
 import shlex
 import shutil
@@ -17,7 +17,7 @@ from vpcrouter.plugins.contract import Monitor
 
 PREFIX = "script"
 HURRY = 10
-"""A host that has begun to fail is checked again after this part of the interval."""
+"""A host with a miss is checked again after this fraction of the interval."""
 
 log = logs.get(__name__)
 
@@ -33,7 +33,7 @@ def _command(value: str) -> str:
 
 
 class Script(Monitor):
-    """Commands run as the daemon's user, without its capabilities unless that is root."""
+    """Commands run as the daemon's user, without its capabilities unless the user is root."""
 
     name: ClassVar[str] = "script"
     version: ClassVar[str] = "1"
@@ -46,8 +46,8 @@ class Script(Monitor):
                 f"{PREFIX}_command",
                 Kind("COMMAND", _command),
                 None,
-                "what is run for each host, without a shell; {host} in it is the host's address. "
-                "Exit status 0 is healthy, 1 questionable, 2 failed, any other not known",
+                "command to run for each host, without a shell; {host} in it is the host's "
+                "address. Exit status 0 is healthy, 1 questionable, 2 failed, any other unknown",
                 example="/usr/local/bin/check-router {host}",
             ),
             Option(f"{PREFIX}_interval", seconds(0.05), 10.0, "how often each host is checked"),
@@ -55,19 +55,24 @@ class Script(Monitor):
                 f"{PREFIX}_timeout",
                 seconds(0.01),
                 5.0,
-                "when a command is killed with all that it has started, and the check has failed",
+                "after this time a command is killed with all its children, which counts as a miss",
             ),
             Option(
-                f"{PREFIX}_fall", whole(1, 100), 2, "so many misses in a row make a host failed"
+                f"{PREFIX}_fall",
+                whole(1, 100),
+                2,
+                "consecutive misses before a host is considered failed",
             ),
             Option(
                 f"{PREFIX}_rise",
                 whole(1, 100),
                 1,
-                "so many answers in a row, and no miss for 10 intervals, "
-                "make a failed host healthy",
+                "consecutive answers, with no miss for 10 intervals, before a failed host is "
+                "considered healthy",
             ),
-            Option(f"{PREFIX}_parallel", whole(1, 512), 16, "how many commands may run at once"),
+            Option(
+                f"{PREFIX}_parallel", whole(1, 512), 16, "number of commands that may run at once"
+            ),
         )
 
     @classmethod
@@ -86,7 +91,7 @@ class Script(Monitor):
             return
         program = shlex.split(values[f"{PREFIX}_command"])[0]
         if shutil.which(program) is None:
-            yield f"{PREFIX}_command: {program} is no program that can be run"
+            yield f"{PREFIX}_command: {program} is not an executable program"
 
     def run(self, mailbox: Mailbox) -> None:
         check = _check_of(self.values)

@@ -1,4 +1,4 @@
-"""The monitor `tcp`: a host is healthy that accepts TCP connections to a port."""
+"""Monitor `tcp`: a host is healthy if it accepts TCP connections to a port."""
 
 import socket
 import time
@@ -13,10 +13,10 @@ from vpcrouter.plugins.probing_monitor import ProbingMonitor
 
 
 class ConnectProber(SocketProber[socket.socket]):
-    """A Prober to which a connection that stands is the answer.
+    """A Prober for which an established connection is the answer.
 
-    The handshake's last packet is held back where the kernel can, so the server's application
-    sees nothing of it.
+    The last handshake packet is delayed where the kernel supports it, so the server's application
+    does not see the connection.
     """
 
     def __init__(self, port: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -48,7 +48,7 @@ class ConnectProber(SocketProber[socket.socket]):
 
 
 class Tcp(ProbingMonitor):
-    """Needs no rights."""
+    """Needs no privileges."""
 
     name: ClassVar[str] = "tcp"
     version: ClassVar[str] = "1"
@@ -57,7 +57,7 @@ class Tcp(ProbingMonitor):
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:
         port = whole(1, 65_535, "PORT")
-        yield Option(f"{cls.prefix}_port", port, 22, "the TCP port that healthy hosts accept on")
+        yield Option(f"{cls.prefix}_port", port, 22, "TCP port to connect to")
         yield from super().add_arguments()
 
     def make_prober(self) -> ConnectProber:

@@ -104,7 +104,7 @@ def _runs(text: str) -> int:
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if unknown := [name for name in names if name not in NAMES]:
-        raise argparse.ArgumentTypeError(f"there is no {unknown[0]}; there is: {', '.join(NAMES)}")
+        raise argparse.ArgumentTypeError(f"there is no {unknown[0]}; available: {', '.join(NAMES)}")
     return names
 
 
@@ -114,7 +114,7 @@ def _rows(text: str) -> list[tuple[int, float]]:
     known = Effort().failovers
     if unknown := [f"{hosts}@{each_s:g}" for hosts, each_s in rows if (hosts, each_s) not in known]:
         named = ", ".join(f"{hosts}@{each_s:g}" for hosts, each_s in known)
-        raise argparse.ArgumentTypeError(f"there is no {unknown[0]}; there is: {named}")
+        raise argparse.ArgumentTypeError(f"there is no {unknown[0]}; available: {named}")
     return rows
 
 

@@ -158,7 +158,7 @@ def _probing(hosts: Sequence[str]) -> tuple[float, HealthReport]:
     failed = frozenset(hosts[:1])
     assert net.last.healthy == frozenset(hosts)
     alive = net.last.healthy - failed
-    report = replace(net.last, healthy=alive, failed=failed, changed_s={hosts[0]: 1.0})
+    report = replace(net.last, healthy=alive, failed=failed, failed_since_at={hosts[0]: 1.0})
     return 1e6 * taken_s / net.probes, report
 
 

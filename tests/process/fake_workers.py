@@ -134,7 +134,11 @@ class Listener(_InFolder):
         while True:
             mailbox.wait(1.0)
             if (report := mailbox.take(HealthReport)) is not None:
-                known = [sorted(report.healthy), sorted(report.failed), dict(report.changed_s)]
+                known = [
+                    sorted(report.healthy),
+                    sorted(report.failed),
+                    dict(report.failed_since_at),
+                ]
                 self.write(f"{mailbox.worker}.health", known)
             if (hosts := mailbox.take(HostList)) is not None:
                 self.write(f"{mailbox.worker}.hosts", int(hosts.hosts[0]))
@@ -150,7 +154,9 @@ class Mortal(_InFolder):
         if first.exists():
             while (left := mailbox.take(HealthReport)) is None:
                 mailbox.wait(1.0)
-            self.write("left", [sorted(left.healthy), sorted(left.failed), dict(left.changed_s)])
+            self.write(
+                "left", [sorted(left.healthy), sorted(left.failed), dict(left.failed_since_at)]
+            )
         else:
             first.touch()
             mailbox.post(
@@ -159,7 +165,7 @@ class Mortal(_InFolder):
                     healthy=frozenset({"a"}),
                     questionable=frozenset({"b"}),
                     failed=frozenset({"c"}),
-                    changed_s={"c": 1.5},
+                    failed_since_at={"c": 1.5},
                 )
             )
         while not order.exists():

@@ -30,7 +30,7 @@ def test_bad_monitors_beside_a_good_one(
     """The routes that stand are kept, and the good monitor's failures still move them."""
     bad = {
         "raising": "ZeroDivisionError('on purpose')",
-        "nonsense": "a check returns",
+        "nonsense": "a check must return",
         "hanging": "worker heartbeat lost; sending SIGABRT",
         "leaking": "worker exceeded memory_limit",
     }
@@ -84,7 +84,7 @@ def test_a_watcher_that_yields_nonsense_is_refused(
     ("path", "said"),
     [
         ("others.missing", "does not load: ModuleNotFoundError"),
-        ("tests.process.bad_plugins", "is no worker class"),
+        ("tests.process.bad_plugins", "is not a worker class"),
         ("others.broken", "does not load: SyntaxError"),
     ],
 )

@@ -61,7 +61,7 @@ def test_check_lists_the_faults_of_the_spec(ini: Path, spec_file: Path) -> None:
     assert done.returncode == 78
     assert done.stderr.splitlines() == [
         f'vpcrouterd: route spec {spec_file}: "10.0.0.0/8": has no hosts',
-        f'vpcrouterd: route spec {spec_file}: "10.1.0.0/33": is no CIDR',
+        f'vpcrouterd: route spec {spec_file}: "10.1.0.0/33": is not a CIDR',
     ]
 
 
@@ -85,8 +85,8 @@ tcp_check_timeout = 2
         f"{ini}: [vpcrouter] prot: unknown option; did you mean port?",
         f"{ini}: [vpcrouter] port: must be a whole number, not 'many'",
         f"{ini}: unknown section [tpc]; did you mean tcp?",
-        "health pigeon: unknown 'pigeon'; there is: ",
-        "mode smoke: unknown 'smoke'; there is: ",
+        "health pigeon: unknown 'pigeon'; available: ",
+        "mode smoke: unknown 'smoke'; available: ",
         "--tcp_check_fall: must be from 1 to",
         "vpc: is needed",
     ):

@@ -143,7 +143,7 @@ BAD = {
     "half a file": ('{"10.9.0.0/16": ["127.0.1', "bad JSON at line 1"),
     "an empty file": ("", "bad JSON"),
     "an empty spec": ("{}", "is empty"),
-    "a host that is none": ('{"10.9.0.0/16": ["router-1"]}', "is no IP address"),
+    "a host that is none": ('{"10.9.0.0/16": ["router-1"]}', "is not an IP address"),
     "the same CIDR twice": (
         '{"10.9.0.0/16": ["127.0.1.10"], "10.9.0.1/16": ["127.0.1.10"]}',
         "same",

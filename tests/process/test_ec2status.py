@@ -160,9 +160,9 @@ def test_an_ec2_that_does_not_tell_harms_nothing(
         assert target(net) == second
         since = ec2.calls()[-1].seq
         wait_until(partial(was_asked, ec2, since, action), 30, daemon.log)
-        assert daemon.log().count("EC2 does not tell how instances are") == count
+        assert daemon.log().count("EC2 instance status unavailable") == count
         ec2.set_faults([])
-        daemon.wait_log("EC2 tells again how instances are", count=count)
+        daemon.wait_log("EC2 instance status available again", count=count)
         wait_states(daemon, failed=[first])
         assert target(net) == second
 
@@ -192,7 +192,7 @@ def test_an_instance_that_ec2_no_longer_knows_spoils_nothing(
     daemon.wait_healthy()
     net.stop(first)
     wait_target(net, set(HOSTS) - {first})
-    assert "EC2 does not tell" not in daemon.log()
+    assert "EC2 instance status unavailable" not in daemon.log()
 
 
 # ---- what the queue tells at once
@@ -264,12 +264,12 @@ def test_a_queue_that_cannot_be_read_is_told_once_and_taken_up_again(
     queue.send(alarm_change("i-0123456789abcdef0", "OK"))  # ends the long poll
     since = ec2.calls()[-1].seq
     wait_until(lambda: len(asked_since(ec2, since, "ReceiveMessage")) >= 4, 15, listening.log)
-    assert listening.log().count("the event queue cannot be read") == 1
+    assert listening.log().count("SQS queue cannot be read") == 1
     assert states(listening) == {"failed": [], "questionable": [], "unknown": []}
     ec2.set_faults([])
     queue.send(ec2_event(WARNING, net.instance_of[first], **{"instance-action": "stop"}))
     wait_until(lambda: target(net) in others(first), 20, listening.log)
-    assert listening.log().count("the event queue can be read again") == 1
+    assert listening.log().count("SQS queue can be read again") == 1
 
 
 def test_events_count_while_ec2_does_not_tell(

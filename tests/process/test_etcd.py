@@ -113,7 +113,7 @@ def test_what_is_refused_leaves_the_spec_in_force(
     daemon = start_following(etcd, "--etcd_spec_prefix", PREFIX)
     daemon.wait_healthy()
     etcd.put(f"{PREFIX}10.2.0.0/16", ["router-1"])
-    wait_refused(daemon, f'{PREFIX}10.2.0.0/16: host 1, "router-1", is no IP address')
+    wait_refused(daemon, f'{PREFIX}10.2.0.0/16: host 1, "router-1", is not an IP address')
     etcd.put(f"{PREFIX}10.2.0.0/16", "[")
     wait_refused(daemon, f"{PREFIX}10.2.0.0/16: bad JSON")
     etcd.delete("--prefix", PREFIX)
@@ -285,7 +285,7 @@ def test_tls_with_our_certificate(tmp_path: Path, start_following: StartFollowin
 def test_an_etcd_that_nobody_vouches_for(tmp_path: Path, start_following: StartFollowing) -> None:
     with EtcdServer(tmp_path, tls=make_certificates(tmp_path)) as etcd:
         daemon = start_following(etcd, "--etcd_spec_key", KEY)
-        wait_refused(daemon, "TLS fails: unable to get local issuer certificate", 10)
+        wait_refused(daemon, "TLS failed: unable to get local issuer certificate", 10)
 
 
 def test_wrong_options_end_it(tmp_path: Path, start_daemon: StartDaemon) -> None:
@@ -295,5 +295,5 @@ def test_wrong_options_end_it(tmp_path: Path, start_daemon: StartDaemon) -> None
     )
     assert daemon.wait_exit() == 78
     log = daemon.log()
-    for fault in ("and not both", "must end with /", "only of use together", "has a user in it"):
+    for fault in ("and not both", "must end with /", "must be given together", "contains a user"):
         assert fault in log

@@ -308,10 +308,10 @@ def test_login_survives_a_restart_of_etcd(tmp_path: Path, password_file: Path) -
 @pytest.mark.parametrize(
     ("user", "password", "prefix", "why"),
     [
-        (None, "", "/routes/", "refuses: etcdserver: user name is empty"),
-        ("reader", "wrong", "/routes/", "refuses: etcdserver: authentication failed"),
-        ("nobody", PASSWORD, "/routes/", "refuses: etcdserver: authentication failed"),
-        ("reader", PASSWORD, "/other/", "refuses: etcdserver: permission denied"),
+        (None, "", "/routes/", "refused: etcdserver: user name is empty"),
+        ("reader", "wrong", "/routes/", "refused: etcdserver: authentication failed"),
+        ("nobody", PASSWORD, "/routes/", "refused: etcdserver: authentication failed"),
+        ("reader", PASSWORD, "/other/", "refused: etcdserver: permission denied"),
     ],
 )
 def test_not_let_in(
@@ -351,9 +351,9 @@ def test_tls_with_certificates_of_both_sides(tmp_path: Path) -> None:
             assert following.next() == {"/routes/a": "2"}
             wrong_name = etcd.url.replace("127.0.0.1", "localhost")
         refused: tuple[tuple[str, dict[str, Any], str], ...] = (
-            (etcd.url, {}, "TLS fails: unable to get local issuer certificate"),
-            (wrong_name, ours, "TLS fails: Hostname mismatch"),
-            (etcd.url, {"ca": ours["ca"]}, "TLS fails|closed the connection|Connection reset"),
+            (etcd.url, {}, "TLS failed: unable to get local issuer certificate"),
+            (wrong_name, ours, "TLS failed: Hostname mismatch"),
+            (etcd.url, {"ca": ours["ca"]}, "TLS failed|closed the connection|Connection reset"),
             (etcd.url.replace("https", "http"), {}, "closed the connection"),
         )
         for url, access, why in refused:
@@ -376,7 +376,7 @@ def test_login_beside_certificates(tmp_path: Path, password_file: Path, name: st
         with closing(Following(etcd.url, **ours)) as following:
             told = following.next(5)
             if name:
-                assert "answers HTTP status 400 CommonName of client" in told[0]
+                assert "returned HTTP status 400 CommonName of client" in told[0]
             else:
                 assert told == {"/routes/a": "1"}
 
@@ -388,7 +388,7 @@ def test_a_gateway_that_is_off(tmp_path: Path) -> None:
         closing(Following(etcd.url)) as following,
     ):
         assert following.next()[0].endswith(
-            "has no HTTP gateway (enable-grpc-gateway), or is no etcd"
+            "has no HTTP gateway (enable-grpc-gateway), or is not etcd"
         )
 
 
@@ -446,14 +446,14 @@ class _Handler(BaseHTTPRequestHandler):
 
 NO_KEYS = b'{"header": {"revision": "7"}}'
 NONSENSE: dict[bytes, str] = {
-    b"": "does not answer as etcd does",
-    b"<html>": "does not answer as etcd does",
-    b"[]": "does not answer as etcd does",
-    b"[" * 100_000: "does not answer as etcd does",
-    b"{}": "answers a read with nonsense",
-    b'{"header": {"revision": "seven"}}': "answers a read with nonsense",
-    b'{"header": {"revision": "7"}, "kvs": [{"key": "not base64!"}]}': "a read with nonsense",
-    b'{"header": {"revision": "7"}, "kvs": [7]}': "answers a read with nonsense",
+    b"": "sent an invalid response",
+    b"<html>": "sent an invalid response",
+    b"[]": "sent an invalid response",
+    b"[" * 100_000: "sent an invalid response",
+    b"{}": "sent an invalid read response",
+    b'{"header": {"revision": "seven"}}': "sent an invalid read response",
+    b'{"header": {"revision": "7"}, "kvs": [{"key": "not base64!"}]}': "an invalid read response",
+    b'{"header": {"revision": "7"}, "kvs": [7]}': "sent an invalid read response",
 }
 
 
@@ -469,12 +469,12 @@ def test_nonsense_in_answer_to_a_read(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("status", "content", "why"),
     [
-        (404, b"", "has no HTTP gateway (enable-grpc-gateway), or is no etcd"),
-        (502, b"Bad Gateway\nnginx", "answers HTTP status 502 Bad Gateway"),
-        (503, b'{"error": "etcdserver: no leader", "code": 14}', "refuses: etcdserver: no leader"),
-        (503, b'{"message": "no leader", "code": 14, "details": []}', "refuses: no leader"),
-        (500, b'{"error": {}}', "refuses: {}"),
-        (302, b"elsewhere", "answers HTTP status 302 elsewhere"),
+        (404, b"", "has no HTTP gateway (enable-grpc-gateway), or is not etcd"),
+        (502, b"Bad Gateway\nnginx", "returned HTTP status 502 Bad Gateway"),
+        (503, b'{"error": "etcdserver: no leader", "code": 14}', "refused: etcdserver: no leader"),
+        (503, b'{"message": "no leader", "code": 14, "details": []}', "refused: no leader"),
+        (500, b'{"error": {}}', "refused: {}"),
+        (302, b"elsewhere", "returned HTTP status 302 elsewhere"),
     ],
 )
 def test_refusals_of_all_kinds(status: int, content: bytes, why: str) -> None:
@@ -491,10 +491,10 @@ def line(**result: object) -> bytes:
 
 STANDS = line(header={"revision": "7"}, created=True)
 WATCHES: dict[bytes, str] = {
-    line(canceled=True, cancel_reason="permission denied"): "refuses the watch: permission denied",
-    b"nonsense\n": "does not answer as etcd does",
-    b'{"error": {"grpc_code": 14, "message": "no leader"}}\n': "refuses: no leader",
-    line(events=[{}]): "answers a watch with nonsense",
+    line(canceled=True, cancel_reason="permission denied"): "refused the watch: permission denied",
+    b"nonsense\n": "sent an invalid response",
+    b'{"error": {"grpc_code": 14, "message": "no leader"}}\n': "refused: no leader",
+    line(events=[{}]): "sent an invalid watch response",
     b"": "ended the watch",
 }
 

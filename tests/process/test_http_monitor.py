@@ -40,10 +40,10 @@ def test_a_host_that_does_not_answer_well_loses_its_routes(
     daemon = start_daemon(*flags_for(web))
     faults: list[tuple[Behave, str]] = [
         (answer(500, b"all is ready"), "status 500"),
-        (answer(200, b"in maintenance"), "the body lacks the text"),
-        (stalls, "timed out waiting for the answer"),
-        (drips, "timed out waiting for the answer"),
-        (says(b"rubbish\r\n\r\n"), "no HTTP answer"),
+        (answer(200, b"in maintenance"), "body does not contain the expected text"),
+        (stalls, "timed out waiting for the response"),
+        (drips, "timed out waiting for the response"),
+        (says(b"rubbish\r\n\r\n"), "not an HTTP response"),
     ]
     for behave, reason in faults:
         first = wait_target(net, set(HOSTS))
@@ -112,7 +112,7 @@ def test_certificates_that_nobody_trusts_fail_all_hosts_and_are_told_once(
         ),
         (
             ["--http_check_url", "http://{host}/", "--http_check_ca", "/nowhere.pem"],
-            ["http_check_ca: is of no use unless http_check_url begins with https://"],
+            ["http_check_ca: has no effect unless http_check_url begins with https://"],
         ),
         (
             ["--http_check_url", "https://{host}/", "--http_check_ca", "/nowhere.pem"],
@@ -120,11 +120,14 @@ def test_certificates_that_nobody_trusts_fail_all_hosts_and_are_told_once(
         ),
         (
             ["--http_check_url", "https://{host}/", "--http_check_key", "/nowhere.key"],
-            ["http_check_key: is of no use without http_check_cert"],
+            ["http_check_key: has no effect without http_check_cert"],
         ),
         (
             ["--http_check_url", "https://{host}/", "--http_check_cert", "/dev/null"],
-            ["http_check options for TLS: /dev/null: no certificate and a key to it, open"],
+            [
+                "http_check options for TLS: /dev/null: not a certificate with its "
+                "unencrypted private key"
+            ],
         ),
         (
             ["--http_check_url", "http://{host}/", "--http_check_timeout", "3"],

@@ -77,10 +77,10 @@ def judged(prober: HttpProber, host: str = A) -> tuple[bool | None, str]:
         (says(b"HTTP/1.0 200 OK\r\n\r\nuntil the end"), True, ""),
         (says(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nshort"), False, "closed before"),
         (says(b"SSH-2.0-OpenSSH_9.2\r\n"), False, "closed before"),
-        (says(b"\x00\xff" * 40000), False, "no HTTP answer"),
+        (says(b"\x00\xff" * 40000), False, "not an HTTP response"),
         (says(b""), False, "closed before"),
-        (says(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000), False, "no HTTP answer"),
-        (says(b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000), False, "the answer is over 256 KiB"),
+        (says(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000), False, "not an HTTP response"),
+        (says(b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000), False, "response exceeds 256 KiB"),
         (says(b"HTTP/1.1 103 Early Hints\r\n\r\n" + GOOD), True, ""),
         (floods, True, ""),
     ],
@@ -118,7 +118,7 @@ def test_text_in_the_body(body: bytes, outcome: bool, stack: contextlib.ExitStac
     web = stack.enter_context(Web([A]))
     web.behave[A] = answer(200, body)
     found, said = judged(prober_of(stack, f"http://{{host}}:{web.port}/", body=b"ready"))
-    assert (found, said) == (outcome, "" if outcome else "the body lacks the text")
+    assert (found, said) == (outcome, "" if outcome else "body does not contain the expected text")
 
 
 @pytest.mark.parametrize("behave", [drips, stalls])
@@ -133,7 +133,7 @@ def test_a_slow_host_is_left_at_its_time_out_and_delays_no_other(
     assert outcomes_of(prober, 2) == {2: True, 4: True}
     with capture_logs() as logs:
         prober.expire([(1, B), (3, B)])
-    assert logs[0]["reason"] == "timed out waiting for the answer"
+    assert logs[0]["reason"] == "timed out waiting for the response"
     assert prober.collect() is None
     prober.send([A], 9)
     assert outcomes_of(prober, 1) == {9: True}
@@ -307,7 +307,7 @@ def test_a_host_that_says_nothing_to_our_hello_delays_no_other(
         assert outcomes_of(prober, 1) == {2: True}
         with capture_logs() as logs:
             prober.expire([(1, B)])
-    assert logs[0]["reason"] == "timed out agreeing on TLS"
+    assert logs[0]["reason"] == "timed out in the TLS handshake"
 
 
 def test_renewed_files_count_without_a_restart(authority: Authority, tmp_path: Path) -> None:
@@ -325,4 +325,4 @@ def test_renewed_files_count_without_a_restart(authority: Authority, tmp_path: P
     now_s[0] = 122
     with capture_logs() as logs:
         assert tls.context() is second
-    assert "no certificates in PEM format" in str(logs[0]["why"])
+    assert "no PEM certificates found" in str(logs[0]["why"])

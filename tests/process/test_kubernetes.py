@@ -119,9 +119,9 @@ def test_what_happens_comes_by_the_watch_whatever_becomes_of_it(
 
     api.compact()
     api.drop()  # the next watch wants to go on from before
-    daemon.wait_log("too old to go on")
+    daemon.wait_log("watch expired (410 Gone)")
     cordon(wait_target(net, set(HOSTS)))
-    assert "Kubernetes does not tell" not in daemon.log()
+    assert "Kubernetes node status unavailable" not in daemon.log()
     assert len(api.lists()) == lists + 1
 
 
@@ -166,9 +166,9 @@ def test_a_watch_that_hangs_is_noticed(api: KubernetesApi, net: Network, start: 
     wait_until(lambda: healthy(daemon) == [], 40, daemon.log)
     assert states(daemon) == ([], [])
     assert target(net) == first
-    assert daemon.log().count("Kubernetes does not tell how nodes are") == 1
+    assert daemon.log().count("Kubernetes node status unavailable") == 1
     api.set_faults()
-    daemon.wait_log("Kubernetes tells again")
+    daemon.wait_log("Kubernetes node status available again")
     daemon.wait_healthy()
 
 
@@ -180,13 +180,13 @@ def test_a_server_that_goes_away_harms_nothing(
     api.put(node(NAME_OF[first], first, ready="False"))
     second = wait_target(net, set(HOSTS) - {first})
     api.stop()
-    daemon.wait_log("Kubernetes does not tell how nodes are")
+    daemon.wait_log("Kubernetes node status unavailable")
     wait_until(lambda: healthy(daemon) == [], 15, daemon.log)
     assert states(daemon) == ([first], []), "what was failed stays failed"
     assert target(net) == second
     api.start()
-    daemon.wait_log("Kubernetes tells again")
-    assert daemon.log().count("Kubernetes does not tell how nodes are") == 1
+    daemon.wait_log("Kubernetes node status available again")
+    assert daemon.log().count("Kubernetes node status unavailable") == 1
     wait_until(lambda: second in healthy(daemon), 15, daemon.log)
 
 
@@ -199,7 +199,7 @@ def test_refusals_are_told_and_harm_nothing(api: KubernetesApi, net: Network, st
         assert target(net) == first
         assert states(daemon) == ([], [])
         api.set_faults()
-        daemon.wait_log("Kubernetes tells again", count=count)
+        daemon.wait_log("Kubernetes node status available again", count=count)
 
 
 def test_a_watch_that_talks_rubbish_is_not_listened_to(
@@ -209,12 +209,12 @@ def test_a_watch_that_talks_rubbish_is_not_listened_to(
     first = wait_target(net, set(HOSTS))
     for count, rubbish in enumerate(RUBBISH, start=1):
         api.set_faults(rubbish=rubbish)
-        daemon.wait_log("nodes cannot be watched, only listed", 20, count)
+        daemon.wait_log("node watch failing; polling the node list instead", 20, count)
         if count == 1:
             api.put(node(NAME_OF[first], first, ready="False"))
             wait_target(net, set(HOSTS) - {first})
         api.set_faults()
-        daemon.wait_log("nodes can be watched again", 30, count)
+        daemon.wait_log("node watch works again", 30, count)
 
 
 def test_a_kubeconfig_that_is_none_ends_the_daemon(

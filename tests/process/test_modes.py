@@ -136,8 +136,8 @@ def test_multi_fails_a_host_that_any_monitor_fails(
 @pytest.mark.parametrize(
     ("plugins", "said"),
     [
-        ("tcp:pigeon", "multi_plugins pigeon: unknown 'pigeon'; there is: "),
-        ("tcp:multi", "multi_plugins multi: unknown 'multi'; there is: "),
+        ("tcp:pigeon", "multi_plugins pigeon: unknown 'pigeon'; available: "),
+        ("tcp:multi", "multi_plugins multi: unknown 'multi'; available: "),
         ("", "names no monitor; available: "),
     ],
 )

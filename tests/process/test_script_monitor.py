@@ -144,13 +144,13 @@ def test_what_says_nothing_of_the_host_changes_nothing(
     first = wait_target(net, set(HOSTS))
     for what, reason in (
         ("exit 3", "exit status 3"),
-        ("kill -9 $$", "the command was ended by signal 9"),
-        ('rm "$0"; exit 0', "the command cannot be started: No such file or directory"),
+        ("kill -9 $$", "command killed by signal 9"),
+        ('rm "$0"; exit 0', "could not start command: No such file or directory"),
     ):
         daemon.wait_healthy()
         since = ec2.calls()[-1].seq
         script.does(first, what)
-        daemon.wait_log(f"{reason}; it says nothing of the host")
+        daemon.wait_log(f"{reason}; not counted as a miss")
         assert [a for a in wait_rechecks(ec2, since) if a != "DescribeRouteTables"] == []
         assert ips(daemon, "failed_ips") == []
         assert target(net) == first
@@ -166,7 +166,7 @@ def test_a_command_out_of_time_is_killed_with_all_that_it_started(
     script.does(first, BREEDS)
     wait_until(lambda: len(breeders()) == 4, 10, lambda: str(breeders()))
     wait_target(net, set(HOSTS) - {first})
-    daemon.wait_log("the command did not end within 0.4 s")
+    daemon.wait_log("command timed out after 0.4 s")
     script.does(first, "exit 2")
     wait_until(lambda: not breeders(), 3, lambda: str(breeders()))
 
@@ -200,7 +200,7 @@ def test_no_command_outlives_who_is_killed(
     os.kill(guard, signal.SIGKILL)
     wait_gone(gone)
     assert before & breeders() == before - gone, "the others go on"
-    daemon.wait_log("what became of the command is not known")
+    daemon.wait_log("command result unknown")
     assert daemon.worker_pids()["script"] == worker
 
     for is_keeper in (False, True):
@@ -244,7 +244,7 @@ def test_a_stop_leaves_no_command(net: Network, script: Script, start_daemon: St
         ([], ["script_command: is needed, such as /usr/local/bin/check {host}"]),
         (
             ["--script_command", "/nowhere/check {host}"],
-            ["script_command: /nowhere/check is no program that can be run"],
+            ["script_command: /nowhere/check is not an executable program"],
         ),
         (
             ["--script_command", "true '{host}"],

@@ -10,10 +10,10 @@ from vpcrouter.errors import EtcdError
 
 @dataclass(frozen=True, slots=True)
 class EtcdAccess:
-    """How to reach an etcd: URLs of its members, and files and names to be let in by.
+    """How to reach an etcd cluster: URLs of its members, TLS files and credentials.
 
-    `timeout_s` is for connecting and for each answer. Files are read anew for each connection or
-    login, so that they may be replaced.
+    `timeout_s` applies to connecting and to each response. Files are read again for each
+    connection or login, so that they may be replaced.
     """
 
     urls: tuple[str, ...]
@@ -25,7 +25,7 @@ class EtcdAccess:
     timeout_s: float = 3.0
 
     def faults(self) -> Iterator[str]:
-        """What is wrong with the files, a sentence each."""
+        """A sentence for each fault in the files."""
         for check in (self.tls, self.password):
             try:
                 check()
@@ -33,14 +33,14 @@ class EtcdAccess:
                 yield str(error)
 
     def tls(self) -> ssl.SSLContext:
-        """Raises EtcdError when a file cannot be used."""
+        """Raises EtcdError if a file cannot be used."""
         try:
             context = ssl.create_default_context(cafile=self.ca)
         except OSError as error:
             raise EtcdError(f"the CA {self.ca} cannot be used: {why_os(error)}") from None
         if self.cert is not None:
             try:
-                # Without a password, OpenSSL would ask for one on the terminal.
+                # Without a password, OpenSSL would prompt for one on the terminal.
                 context.load_cert_chain(self.cert, self.key, password="")
             except (OSError, ValueError) as error:
                 why = why_os(error) if isinstance(error, OSError) else str(error)
@@ -50,7 +50,7 @@ class EtcdAccess:
         return context
 
     def password(self) -> str:
-        """Raises EtcdError when the file cannot be read."""
+        """Raises EtcdError if the file cannot be read."""
         if self.password_file is None:
             return ""
         try:

@@ -1,8 +1,8 @@
 """etcd's v3 API at one of its members, through the HTTP/JSON gateway that every member has.
 
 Source: https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/ and etcd's rpc.proto. In that JSON,
-bytes are base64, 64-bit numbers are text, and fields that are 0 or false are left out. Why not one
-of etcd's clients: docs/decisions/0005-etcd-over-http.md.
+bytes are base64, 64-bit numbers are text, and fields that are 0 or false are omitted. Why none of
+etcd's clients is used: docs/decisions/0005-etcd-over-http.md.
 """
 
 import base64
@@ -19,17 +19,17 @@ from vpcrouter.errors import EtcdError
 from vpcrouter.etcd.access import EtcdAccess, why_os
 
 SILENCE_S = 5.0
-"""A watch that says nothing for so long may be a dead one."""
+"""A watch without any event for this long may be broken."""
 PAGE_KEYS = 1000
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 READ_BYTES = 64 * 1024
 UNAUTHENTICATED = 16
-OLD_TOKEN = "auth store is old"  # noqa: S105 - etcd's words for a token from before a change
+OLD_TOKEN = "auth store is old"  # noqa: S105 - etcd's error for an outdated token
 
 
 @dataclass(frozen=True, slots=True)
 class EtcdKeys:
-    """The keys from `first` up to `end` without it; without an end the one key `first`."""
+    """The keys from `first` up to but excluding `end`; without `end`, the key `first` only."""
 
     first: bytes
     end: bytes | None = None
@@ -40,9 +40,9 @@ class EtcdKeys:
 
     @classmethod
     def below(cls, prefix: str) -> "EtcdKeys":
-        """All keys that begin with `prefix`, which is not empty."""
+        """All keys that start with `prefix`, which must not be empty."""
         first = prefix.encode()
-        # UTF-8 has no byte 0xff, so the last one can always be counted up.
+        # UTF-8 has no byte 0xff, so the last byte can always be incremented.
         return cls(first, first[:-1] + bytes([first[-1] + 1]))
 
     def as_json(self) -> dict[str, Any]:
@@ -52,14 +52,14 @@ class EtcdKeys:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the keys held at one revision of the store."""
+    """The values of the keys at one revision of the store."""
 
     revision: int
     values: Mapping[bytes, bytes]
 
 
 class _EtcdRefusedError(EtcdError):
-    """etcd answered with an error of its own; `code` is gRPC's, 0 where there is none."""
+    """etcd returned an error; `code` is the gRPC code, 0 if there is none."""
 
     def __init__(self, message: str, code: int) -> None:
         self.code = code
@@ -71,8 +71,8 @@ class _EtcdRefusedError(EtcdError):
 
 
 class EtcdMember:
-    """Calls to one member. Every method raises EtcdError, in words that stay the same when a call
-    fails in the same way again; each blocks, for the time-out at least, so it needs a thread."""
+    """Calls to one member. Every method raises EtcdError, with the same text for the same failure.
+    Methods block for up to the time-out or longer, so they need a thread."""
 
     def __init__(self, url: str, access: EtcdAccess) -> None:
         self.url = url
@@ -87,7 +87,7 @@ class EtcdMember:
         self._pool.clear()
 
     def read(self, keys: EtcdKeys) -> Snapshot:
-        """What `keys` hold now, agreed on by a majority of the members (a linearizable read)."""
+        """The current values of `keys`, by a linearizable read (agreed on by a majority)."""
         values: dict[bytes, bytes] = {}
         request: dict[str, Any] = {**keys.as_json(), "limit": str(PAGE_KEYS)}
         revision = 0
@@ -100,20 +100,20 @@ class EtcdMember:
                 }
                 revision = revision or int(answer["header"]["revision"])
             except (LookupError, TypeError, ValueError, AttributeError):
-                raise EtcdError("answers a read with nonsense") from None
+                raise EtcdError("sent an invalid read response") from None
             values |= page
             if not (answer.get("more") and page):
                 return Snapshot(revision, values)
-            # The pages that follow are of the revision of the first one.
+            # Further pages are read at the revision of the first one.
             after = _encode(max(page) + b"\0")
             request = {**request, "key": after, "revision": str(revision)}
 
     def watch(self, keys: EtcdKeys, revision: int) -> Generator[int, None, None]:
-        """The revisions after `revision` at which `keys` changed, as they come.
+        """The revisions after `revision` at which `keys` changed, as they arrive.
 
-        The first one yielded is `revision` itself, once the watch stands. Returns when the watch
-        was silent for SILENCE_S, or cannot go on because etcd has forgotten what was between
-        (compaction): then the keys have to be read afresh.
+        The first one yielded is `revision` itself, once the watch is established. Returns when
+        there was no event for SILENCE_S, or when the revisions in between have been compacted:
+        then the keys must be read again.
         """
         request = {"create_request": {**keys.as_json(), "start_revision": str(revision + 1)}}
         response = self._open("watch", request, SILENCE_S, self._login())
@@ -126,7 +126,7 @@ class EtcdMember:
                     return
                 if result.get("canceled"):
                     raise EtcdError(
-                        f"refuses the watch: {result.get('cancel_reason', 'no reason')}"
+                        f"refused the watch: {result.get('cancel_reason', 'no reason')}"
                     )
                 yield _revision(result) if result.get("events") else revision
         except ReadTimeoutError:
@@ -138,7 +138,7 @@ class EtcdMember:
         raise EtcdError("ended the watch")
 
     def _call(self, path: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to one request; with a new token where the one there was is refused."""
+        """The response to one request; retries with a new token if the old one is refused."""
         had_token = self._token is not None
         try:
             return self._exchange(path, request, self._login())
@@ -149,14 +149,14 @@ class EtcdMember:
         return self._exchange(path, request, self._login())
 
     def _login(self) -> str | None:
-        """The token to make calls with, from etcd where there is none yet."""
+        """The auth token for calls, obtained from etcd if there is none yet."""
         if self._access.user is None:
             return None
         if self._token is None:
             request = {"name": self._access.user, "password": self._access.password()}
             token = self._exchange("auth/authenticate", request, None).get("token")
             if not isinstance(token, str):
-                raise EtcdError("answers a login with nonsense")
+                raise EtcdError("sent an invalid login response")
             self._token = token
         return self._token
 
@@ -175,7 +175,7 @@ class EtcdMember:
     def _open(
         self, path: str, request: Mapping[str, Any], timeout_s: float, token: str | None
     ) -> urllib3.BaseHTTPResponse:
-        # A member that has lost its cluster then ends a watch instead of being silent.
+        # With this header, a member that has lost its cluster ends a watch instead of stalling.
         headers = {"Content-Type": "application/json", "Grpc-Metadata-hasleader": "true"}
         if token is not None:
             headers["Authorization"] = token
@@ -196,7 +196,7 @@ class EtcdMember:
         content = response.read(MAX_ANSWER_BYTES + 1)
         if len(content) > MAX_ANSWER_BYTES:
             response.close()
-            raise EtcdError(f"answers with more than {MAX_ANSWER_BYTES // 1024 // 1024} MiB")
+            raise EtcdError(f"sent a response of more than {MAX_ANSWER_BYTES // 1024 // 1024} MiB")
         return content
 
 
@@ -214,7 +214,7 @@ def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         *lines, rest = (rest + piece).split(b"\n")
         yield from filter(None, lines)
         if len(rest) > MAX_ANSWER_BYTES:
-            raise EtcdError("answers a watch with nonsense")
+            raise EtcdError("sent an invalid watch response")
 
 
 def _object(content: bytes) -> dict[str, Any]:
@@ -223,7 +223,7 @@ def _object(content: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise EtcdError("does not answer as etcd does")
+        raise EtcdError("sent an invalid response")
     return answer
 
 
@@ -239,25 +239,25 @@ def _revision(result: Mapping[str, Any]) -> int:
     try:
         return int(result["header"]["revision"])
     except (LookupError, TypeError, ValueError):
-        raise EtcdError("answers a watch with nonsense") from None
+        raise EtcdError("sent an invalid watch response") from None
 
 
 def _refusal(status: int, content: bytes) -> _EtcdRefusedError:
-    """What etcd said in an answer that is none; 3.4 and 3.6 put it in different fields."""
+    """The error in a response; 3.4 and 3.6 put it in different fields."""
     try:
         answer = json.loads(content)
         message = answer.get("message") or answer["error"]
         code = int(answer.get("code") or answer.get("grpc_code") or 0)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
         if status == 404:
-            return _EtcdRefusedError("has no HTTP gateway (enable-grpc-gateway), or is no etcd", 0)
+            return _EtcdRefusedError("has no HTTP gateway (enable-grpc-gateway), or is not etcd", 0)
         first = content[:200].decode(errors="replace").strip().partition("\n")[0]
-        return _EtcdRefusedError(f"answers HTTP status {status} {first}".rstrip(), 0)
-    return _EtcdRefusedError(f"refuses: {message}", code)
+        return _EtcdRefusedError(f"returned HTTP status {status} {first}".rstrip(), 0)
+    return _EtcdRefusedError(f"refused: {message}", code)
 
 
 def _why(error: Exception) -> str:
-    """What urllib3 met, without the addresses of objects that its own words have."""
+    """The cause of a urllib3 error, without the object addresses in its own text."""
     if isinstance(error, ReadTimeoutError):
         return "does not answer in time"
     inner = [error.__cause__, error.__context__, *error.args]
@@ -265,10 +265,10 @@ def _why(error: Exception) -> str:
         if isinstance(each, ConnectionError) and not isinstance(each, ConnectionRefusedError):
             return "closed the connection"
         if isinstance(each, OSError):
-            what = "TLS fails" if isinstance(each, ssl.SSLError) else "cannot be reached"
+            what = "TLS failed" if isinstance(each, ssl.SSLError) else "cannot be reached"
             return f"{what}: {why_os(each)}"
     if isinstance(error, SSLError):
-        return f"TLS fails: {error}"
+        return f"TLS failed: {error}"
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
         return "cannot be reached: timed out"
     return "closed the connection"

@@ -1,6 +1,6 @@
-"""Following keys in etcd: for watchers whose route spec, or what it is made of, is kept there.
+"""Follows keys in etcd, for watchers whose route spec or its sources are kept there.
 
-A watcher makes an EtcdAccess of its options, and loops over `EtcdFollower(access, keys).follow`.
+A watcher creates an EtcdAccess from its options and loops over `EtcdFollower(access, keys).follow`.
 """
 
 import os
@@ -25,10 +25,10 @@ DEFAULT_PORT = 2379
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 STABLE_S = 5.0
-"""A connection that lasted so long makes up for the failures before it."""
+"""A connection that lasted this long resets the count of failures."""
 TURN_S = 1.0
 STUCK_S = 60.0
-"""No call takes as long, not even a look-up of a name, which has no time-out of its own."""
+"""No call takes this long, not even a DNS look-up, which has no time-out of its own."""
 
 KeyValues = Mapping[bytes, bytes]
 
@@ -56,7 +56,7 @@ def _url(endpoint: str, scheme: str) -> str:
     except ValueError:
         raise ValueError(wrong) from None
     if parts.username is not None:
-        raise ValueError("has a user in it; that is an option of its own")
+        raise ValueError("contains a user name; use the option for it")
     if (
         parts.scheme not in {"http", "https"}
         or not parts.hostname
@@ -74,25 +74,25 @@ ENDPOINTS = Kind("HOST:PORT,...", _endpoints)
 
 
 def etcd_urls(endpoints: tuple[str, ...], has_tls: bool) -> tuple[str, ...]:
-    """The URLs of endpoints; `has_tls` says what those without a scheme are.
+    """The URLs of endpoints; `has_tls` selects https for those without a scheme.
 
-    Raises ValueError with a sentence for an http URL where TLS is wanted.
+    Raises ValueError with a sentence for an http URL if TLS is required.
     """
     urls = tuple(_url(each, "https" if has_tls else "http") for each in endpoints)
     if has_tls:
         for url in urls:
             if url.startswith("http:"):
-                raise ValueError(f"{url} is without TLS, but files for TLS are given")
+                raise ValueError(f"{url} does not use TLS, but TLS files are given")
     return tuple(dict.fromkeys(urls))
 
 
 class EtcdFollower:
-    """What some keys hold, and each change of it, however often etcd goes away.
+    """The values of some keys, and each change of them, across failures of etcd.
 
-    A thread reads a consistent snapshot, then watches from the revision after it. Each change
-    makes it read a new snapshot; so does a watch that was silent for some seconds, that ended, or
-    that cannot go on because of a compaction. So nothing is built upon what was heard before, and
-    no change can be missed for longer than that.
+    A thread reads a consistent snapshot, then watches from the revision after it. It reads a new
+    snapshot after each change, and when the watch had no event for some seconds, ended, or failed
+    because of a compaction. So no state depends on earlier events, and no change is missed for
+    longer than that.
     """
 
     def __init__(self, access: EtcdAccess, keys: EtcdKeys) -> None:
@@ -110,11 +110,11 @@ class EtcdFollower:
         self._steps = 0
 
     def follow(self, mailbox: Mailbox) -> Iterator[KeyValues | SpecError]:
-        """Yield all keys with their values, at first and after each change; key → value.
+        """Yield all keys with their values, initially and after each change; key → value.
 
-        A SpecError where etcd cannot be read, once for each change of the reason; the values
-        come again after it, changed or not. Owned by the work loop: the time passes in
-        `mailbox.wait`. Raises EtcdError when the thread is dead or stuck. To be called once.
+        Yields a SpecError while etcd cannot be read, once per reason, and the values again after
+        it, changed or not. Owned by the work loop, which waits in `mailbox.wait`. Raises
+        EtcdError if the thread has died or is stuck. Call it once only.
         """
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         thread = threading.Thread(target=self._work, name="etcd", daemon=True)
@@ -141,7 +141,7 @@ class EtcdFollower:
         return news
 
     def _tell(self, what: KeyValues | SpecError) -> None:
-        """Hand over what is new. The newest values stand for all before them."""
+        """Pass news on to the work loop. New values replace all earlier news."""
         state = what.faults if isinstance(what, SpecError) else what
         with self._lock:
             if state == self._last or self._fd < 0:
@@ -155,7 +155,7 @@ class EtcdFollower:
             os.eventfd_write(self._fd, 1)
 
     def _work(self) -> None:
-        """The thread."""
+        """The thread's main function."""
         try:
             self._follow()
         finally:
@@ -163,7 +163,7 @@ class EtcdFollower:
                 member.close()
 
     def _follow(self) -> None:
-        """One session after the other, at one member after the other."""
+        """Run one session after the other, with one member after the other."""
         failures = 0
         while not self._ended.is_set():
             url = self._urls[0]
@@ -180,7 +180,7 @@ class EtcdFollower:
                 failures = 0
 
     def _session(self, url: str) -> None:
-        """Tell what there is and what changes, until the watch has to be made anew.
+        """Report the values and their changes until a new watch is needed.
 
         Raises EtcdError.
         """
@@ -202,11 +202,11 @@ class EtcdFollower:
                     return
 
     def _failed(self, url: str, reason: str) -> None:
-        """Go on to the next member; tell it when none of them can be followed.
+        """Switch to the next member; report an error when none of them can be followed.
 
-        What ended after it had stood is no reason: the next try is.
+        A watch that ended after it was established is not an error: a failing retry is.
         """
-        log.debug("etcd", member=url, reason=reason)
+        log.debug("etcd member failed", member=url, reason=reason)
         if url in self._members:
             self._members.pop(url).close()
         self._urls.append(self._urls.pop(0))
@@ -224,7 +224,7 @@ class EtcdFollower:
 
 
 class _Care:
-    """The work loop's eye on the thread: whether it lives, and whether it gets anywhere."""
+    """Lets the work loop check whether the thread is alive and makes progress."""
 
     def __init__(self, thread: threading.Thread) -> None:
         self._thread = thread
@@ -233,14 +233,14 @@ class _Care:
         self._looked_s = time.monotonic()
 
     def look(self, steps: int, limit_s: float) -> None:
-        """Raises EtcdError when the thread has ended, or made no step for `limit_s`."""
+        """Raises EtcdError if the thread has died, or made no progress for `limit_s`."""
         if not self._thread.is_alive():
-            raise EtcdError("the thread that follows etcd has died")
+            raise EtcdError("the etcd follower thread has died")
         now_s = time.monotonic()
-        # A process that was stopped itself cannot say that its thread was slow.
+        # If the whole process was stopped, that does not count as lack of progress.
         passed_s = min(now_s - self._looked_s, 2 * TURN_S)
         self._looked_s = now_s
         self._quiet_s = 0.0 if steps != self._steps else self._quiet_s + passed_s
         self._steps = steps
         if self._quiet_s > limit_s:
-            raise EtcdError(f"the thread that follows etcd is stuck for {self._quiet_s:.0f} s")
+            raise EtcdError(f"the etcd follower thread is stuck for {self._quiet_s:.0f} s")

@@ -1,4 +1,4 @@
-"""Following paths with inotify: through links, renames, and folders that come and go."""
+"""Watches paths with inotify: through symlinks, renames, and folders that come and go."""
 
 import os
 from collections import defaultdict
@@ -23,15 +23,15 @@ MASK = (
 )
 
 
-class Trail:
-    """Watches every folder that the paths lead through, links included, for the names they use."""
+class PathWatch:
+    """Watches every folder on the paths, symlinks included, for the names on the paths."""
 
     def __init__(self, inotify: INotify) -> None:
         self._inotify = inotify
         self._names: dict[int, set[str]] = {}
 
     def follow(self, paths: Iterable[str], folder: str | None = None) -> None:
-        """Watch the paths as they lead now, and all of `folder`."""
+        """Watch the paths as they resolve now, and all of `folder`."""
         names: dict[int, set[str]] = {}
         steps: dict[str, set[str]] = defaultdict(set)
         for path in paths:
@@ -43,17 +43,17 @@ class Trail:
             try:
                 watch = self._inotify.add_watch(step, MASK)
             except OSError:
-                continue  # missing, or not readable; its parent or the next look tells
+                continue  # missing or unreadable; its parent or the next poll shows a change
             names.setdefault(watch, set()).update(interesting)
         for gone in self._names.keys() - names.keys():
             try:
                 self._inotify.rm_watch(gone)
             except OSError:
-                continue  # the kernel dropped it with its folder
+                continue  # the kernel has removed it with its folder
         self._names = names
 
     def has_changed(self) -> bool:
-        """Whether something on the paths was touched since the last call."""
+        """Whether anything on the paths has changed since the last call."""
         events: list[Event] = self._inotify.read(timeout=0)
         return any(self._concerns(event) for event in events)
 
@@ -65,7 +65,7 @@ class Trail:
 
 
 def steps_of(path: str) -> dict[str, set[str]]:
-    """Each folder that the absolute `path` leads through, and the names that decide where to."""
+    """Each folder on the absolute `path`, with the names in it that the path depends on."""
     steps: dict[str, set[str]] = defaultdict(set)
     here = "/"
     names = path.split("/")[::-1]

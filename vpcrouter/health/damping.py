@@ -1,7 +1,7 @@
-"""Hosts that fail again and again take no routes for a time that grows. Pure: time is an argument.
+"""Damping of flapping hosts: hold-down times that grow. Pure: time is an argument.
 
-In the spirit of route-flap damping (RFC 2439), but with counts instead of a decaying penalty:
-what the daemon does can then be told in one sentence.
+Similar to route-flap damping (RFC 2439), but with counts instead of a decaying penalty, so that
+one sentence explains what the daemon does.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,29 +16,29 @@ LONGEST_WINDOWS = 6.0
 
 @dataclass(frozen=True, slots=True)
 class DampingPolicy:
-    """A host that failed `count` times within `window_s` seconds is damped; never if `count` is 0.
+    """A host that fails `count` times within `window_s` seconds is damped; 0 disables damping.
 
-    At first for a tenth of the window; twice as long for each further failure that comes
-    before it has held for a whole window after the last time; at most for six windows.
+    The first hold-down lasts a tenth of the window. It doubles with each further failure until
+    the host has had no failure for a whole window after a hold-down; it is at most six windows.
     """
 
     count: int = 5
     window_s: float = 600.0
 
     def damped_for_s(self, level: int) -> float:
-        """How long the host is damped at the `level`-th time in a row."""
+        """The hold-down of a host damped for the `level`-th time in a row."""
         return backoff_s(level, FIRST_SHARE * self.window_s, LONGEST_WINDOWS * self.window_s)
 
 
 class Damping:
-    """Who failed how often. Times are monotonic seconds."""
+    """Counts the failures of each host. Times are monotonic seconds."""
 
     def __init__(self, policy: DampingPolicy) -> None:
         self._policy = policy
         self._flaps: dict[str, Flaps] = {}
 
     def go_on_from(self, report: DampingReport) -> None:
-        """Know what the last generation knew."""
+        """Take over the state of the previous generation."""
         self._flaps = {**report.flaps}
 
     def keep(self, hosts: Iterable[str]) -> None:
@@ -47,7 +47,7 @@ class Damping:
             del self._flaps[host]
 
     def failed(self, host: str, at_s: float) -> bool:
-        """Count a failure; whether the host is damped for it. One heard of again is none."""
+        """Count a failure; whether it damps the host. A repeated report does not count."""
         flaps = self._flaps.get(host, Flaps())
         if not self._policy.count or (flaps.failed_s and at_s <= flaps.failed_s[-1]):
             return False
@@ -66,7 +66,7 @@ class Damping:
         return damped_hosts(self._flaps, now_s)
 
     def next_end_s(self, now_s: float) -> float:
-        """When the next host is damped no more; infinity if none is."""
+        """When the next hold-down ends; infinity if no host is damped."""
         ends_s = (each.until_s for each in self._flaps.values() if each.until_s > now_s)
         return min(ends_s, default=float("inf"))
 
@@ -78,5 +78,5 @@ class Damping:
 
 
 def damped_hosts(flaps: Mapping[str, Flaps], now_s: float) -> frozenset[str]:
-    """Those of `flaps` that are damped at `now_s`."""
+    """The hosts in `flaps` that are damped at `now_s`."""
     return frozenset(host for host, each in flaps.items() if each.until_s > now_s)

@@ -1,14 +1,14 @@
-"""How long it takes to call a silent host failed."""
+"""How long it takes to detect a failed host that just stops answering."""
 
 
 def worst_case_detection_s(
     interval_s: float, timeout_s: float, fall: int, fastinter_s: float
 ) -> float:
-    """The longest time from a host's silent death to its being called failed.
+    """The longest time from a host's failure to its detection.
 
-    It dies just after it answered: the next probe is an interval away. After that one's
-    time-out the second goes out at once and the others every `fastinter_s`; the last one
-    must time out, too.
+    In the worst case the host fails just after an answer, so the next probe is an interval away.
+    When that probe times out, the second is sent at once and the others every `fastinter_s`; the
+    last one must time out, too.
     """
     if fall <= 1:
         return interval_s + timeout_s
@@ -19,6 +19,6 @@ def detection_sentence(interval_s: float, timeout_s: float, fall: int, fastinter
     """The worst case, for the log."""
     worst_s = worst_case_detection_s(interval_s, timeout_s, fall, fastinter_s)
     return (
-        f"a dead host is called failed within {worst_s:g} s: interval {interval_s:g} s, "
-        f"time-out {timeout_s:g} s, {fall} misses, {fastinter_s:g} s apart after the first"
+        f"worst-case failure detection {worst_s:g} s: interval {interval_s:g} s, "
+        f"timeout {timeout_s:g} s, fall {fall}, fastinter {fastinter_s:g} s"
     )

@@ -1,4 +1,4 @@
-"""When many hosts fall silent at once: whether it is the monitor that is isolated.
+"""Isolation: whether many hosts failed at once, or the monitor lost its connection to them.
 
 Pure: no clock, socket or process. Time is an argument, in monotonic seconds.
 """
@@ -14,18 +14,18 @@ from vpcrouter.model.host_state import State
 from vpcrouter.model.messages import HealthReport
 
 MIN_HOSTS = 4
-"""Of fewer known hosts, silence says nothing of the monitor."""
+"""With fewer known hosts, isolation cannot be told from failures."""
 NEVER_S = float("-inf")
 KNOWN = (State.HEALTHY, State.QUESTIONABLE)
 
 
 @dataclass(frozen=True, slots=True)
 class IsolationPolicy:
-    """When the silence of hosts is taken for the monitor's own isolation. Times in seconds.
+    """When missing answers mean that the monitor is isolated. Times in seconds.
 
-    More than `share` of the hosts must be silent; 1 lets every host fail. Hosts that fail within
-    `together_s` fail at once. Whoever answers does so at least every `round_s`. Up to `witnesses`
-    hosts are asked whether they answer, no oftener than every `gap_s`.
+    More than `share` of the hosts must stop answering; 1 lets every host fail. Hosts that fail
+    within `together_s` count as failing at once. A reachable host answers at least every
+    `round_s`. Up to `witnesses` hosts are probed for comparison, at most every `gap_s`.
     """
 
     share: float
@@ -36,20 +36,20 @@ class IsolationPolicy:
 
 
 class Finding(NamedTuple):
-    """What follows for hosts in doubt: who fails, and why the monitor is isolated, if it is."""
+    """The result for hosts in doubt: which fail, and why the monitor is isolated, if it is."""
 
     failed: list[str]
     isolated: str = ""
 
 
 class IsolationWatch:
-    """Who was heard when, and what that says of a monitor whose hosts are about to fail.
+    """Tracks when each host last answered, and decides whether the monitor is isolated.
 
-    A host that is one miss from failing is in doubt: the others, its witnesses, are asked, and
-    what counts is who answers after that. So one dead host fails at its last miss, without
-    delay, and of hosts that fall silent together not even the first one fails.
+    A host that is one miss from failing is in doubt: other hosts, its witnesses, are probed, and
+    only answers after that count. So a single failed host fails at its last miss, without delay;
+    when many hosts stop answering together, none of them is judged failed.
 
-    It only finds out; the states of hosts are the judge's, which `state` tells.
+    It only decides; the judge owns the states of hosts, which `state` returns.
     """
 
     def __init__(self, policy: IsolationPolicy, state: Callable[[str], State]) -> None:
@@ -58,11 +58,11 @@ class IsolationWatch:
         self._policy = policy
         self._state = state
         self._order: dict[str, None] = {}
-        """The hosts, mixed, so that the first of them stand for all, whatever their names."""
+        """The hosts in hash order, so that the first ones are a fair sample."""
         self._doubted: dict[str, float] = {}
         self._heard: dict[str, float] = {}
         self._fell: dict[str, float] = {}
-        """When each host failed that had been known to be good."""
+        """When each host failed that was healthy or questionable before."""
         self._asked_s = NEVER_S
         self._silenced: list[str] = []
         self._isolated_s = NEVER_S
@@ -88,33 +88,33 @@ class IsolationWatch:
 
     @property
     def doubted(self) -> Mapping[str, float]:
-        """The hosts about to fail, and since when."""
+        """The hosts about to fail, and since when they are in doubt."""
         return self._doubted
 
     def clear_all(self) -> None:
-        """Nobody is about to fail any more."""
+        """No host is about to fail any more."""
         self._doubted.clear()
 
     def ask_due_s(self) -> float:
-        """When there are `witnesses`; infinity if nothing is in doubt that was not asked about."""
+        """When to probe `witnesses`; infinity if every host in doubt has been dealt with."""
         newest_s = max(self._doubted.values(), default=NEVER_S)
         if newest_s <= self._asked_s or self._policy.share >= 1:
             return float("inf")
         return self._asked_s + self._policy.gap_s
 
     def witnesses(self, now_s: float) -> Collection[str]:
-        """The hosts to be asked now; what they answer must be told to `hear`."""
+        """The hosts to probe now; pass their answers to `hear`."""
         if now_s < self.ask_due_s():
             return ()
         self._asked_s = now_s
         return [host for host in self._panel(now_s) if host not in self._doubted]
 
     def find(self, silent: Iterable[str], now_s: float, is_asking: bool) -> Finding:
-        """Of doubted hosts that missed their last probe, those fail of whose others enough were
-        heard since.
+        """Of the doubted hosts that missed their last probe, find those that fail: since they
+        came into doubt, enough other hosts have answered.
 
-        `is_asking`: witnesses may still answer. Each that fails must be told to `fall`, before
-        its state changes.
+        `is_asking`: witnesses may still answer. Pass each host that fails to `fall` before its
+        state changes.
         """
         panel = self._panel(now_s)
         heard = sorted(self._heard.get(host, NEVER_S) for host in panel)
@@ -128,7 +128,7 @@ class IsolationWatch:
                 failed.append(host)
             elif self._asked_s >= since_s and not is_asking:
                 unheard, of = len(panel) - count, len(panel)
-                return Finding(failed, f"{unheard} of {of} hosts do not answer, all at once")
+                return Finding(failed, f"{unheard} of {of} hosts not answering")
         return Finding(failed)
 
     def fall(self, host: str, now_s: float) -> None:
@@ -138,7 +138,7 @@ class IsolationWatch:
         del self._doubted[host]
 
     def begin(self, reason: str, now_s: float) -> Collection[str]:
-        """The monitor is isolated; the hosts that failed so shortly ago that it is why."""
+        """Begin isolation; return the hosts that failed so recently that isolation explains it."""
         self.reason, self._isolated_s = reason, now_s
         self._silenced = self._known(now_s)
         fell, self._fell = self._together(now_s), {}
@@ -146,7 +146,7 @@ class IsolationWatch:
         return fell
 
     def end(self, now_s: float) -> bool:
-        """End the isolation if enough hosts were heard in the last round; whether it ended."""
+        """End the isolation if enough hosts answered in the last round; whether it ended."""
         silenced = [host for host in self._silenced if host in self._order]
         panel = silenced or [h for h in self._order if self._state(h) is not State.FAILED]
         from_s = max(self._isolated_s, now_s - self._policy.round_s)
@@ -157,11 +157,11 @@ class IsolationWatch:
         return True
 
     def _needed(self, panel: Collection[str]) -> float:
-        """How many of `panel` must be heard."""
+        """How many of `panel` must answer."""
         return len(panel) - self._policy.share * len(panel)
 
     def _panel(self, now_s: float) -> list[str]:
-        """Hosts that stand for all known ones; for all, as long as none has ever answered."""
+        """A sample of all known hosts, or of all hosts while none has ever answered."""
         known = self._known(now_s)
         if not known:
             known = [host for host in self._order if self._state(host) is State.UNKNOWN]
@@ -173,7 +173,7 @@ class IsolationWatch:
         return list(islice(known, self._policy.witnesses))
 
     def _together(self, now_s: float) -> Mapping[str, float]:
-        """The hosts that fell so shortly ago that they count as falling now."""
+        """The hosts that failed so recently that they count as failing now."""
         from_s = now_s - self._policy.together_s
         self._fell = {
             host: at_s
@@ -188,14 +188,14 @@ def _mixed(host: str) -> bytes:
 
 
 def reason_to_hold(reports: Iterable[HealthReport]) -> str | None:
-    """Why no route may be changed: every monitor that probes is isolated."""
+    """Why no route may be changed, if every monitor that probes hosts is isolated."""
     probing = [report for report in reports if report.probes]
     if not probing or not all(report.isolated for report in probing):
         return None
     whys = "; ".join(isolation_reasons(probing))
-    return f"it is we who are cut off: {whys}; nothing is changed until probes come back"
+    return f"daemon is isolated: {whys}; no route is changed until hosts answer again"
 
 
 def isolation_reasons(reports: Iterable[HealthReport]) -> list[str]:
-    """What each isolated monitor says of why it is."""
+    """The reason of each isolated monitor."""
     return sorted(f"{report.monitor}: {report.isolated}" for report in reports if report.isolated)

@@ -29,21 +29,21 @@ NO_ISOLATION = IsolationPolicy(share=1.0, together_s=0.0, round_s=0.0)
 
 
 class Judge:
-    """One monitor's judgement of its hosts. Events of hosts it was not given are ignored.
+    """One monitor's judgement of its hosts. Events of other hosts are ignored.
 
     A healthy host stays healthy until it fails: one lost packet never moves a route.
 
-    With an IsolationPolicy it lets no host fail until `settle` finds that enough of the others
-    are heard. While isolated, nothing is judged: hosts are unknown, but for those that failed
-    long before. Once enough of those that fell silent answer again, everything is judged afresh.
-    Without one, a host fails at its last miss.
+    With an IsolationPolicy no host fails until `settle` finds that enough other hosts answer.
+    While the monitor is isolated, nothing is judged: all hosts are unknown, except those that
+    failed long before. Judging resumes once enough of the lost hosts answer again. Without an
+    IsolationPolicy, a host fails at its last miss.
     """
 
     def __init__(self, policy: HealthPolicy, isolation: IsolationPolicy | None = None) -> None:
         self.records = Records()
         self.steady: set[str] = set()
-        """Hosts whose answer is no news: healthy, with nothing counted against them. To be
-        read only; it keeps the path cheap that nearly every probe takes."""
+        """Healthy hosts without any miss, whose next answer changes nothing. Read-only for
+        others; it keeps the common path cheap."""
         self._policy = policy
         self._seeds: dict[str, float] = {}
         self._can_be_isolated = isolation is not None
@@ -60,17 +60,17 @@ class Judge:
         self.seed_failed({h: min(at_s, now_s) for h, at_s in seeds.items() if h in wanted})
 
     def seed(self, predecessor: HealthReport, now_s: float) -> None:
-        """Start from what the monitor's last generation called failed, and isolated as it was."""
-        since = {host: predecessor.changed_s.get(host, now_s) for host in predecessor.failed}
+        """Take over failed hosts and isolation from the monitor's previous generation."""
+        since = {host: predecessor.failed_since_at.get(host, now_s) for host in predecessor.failed}
         self.seed_failed(since)
         if predecessor.isolated and self._can_be_isolated:
             self.isolate(predecessor.isolated, now_s)
         self.records.changed = True
 
     def seed_failed(self, hosts: Mapping[str, float]) -> None:
-        """Count as failed, since the given times, what a predecessor called failed.
+        """Set hosts failed, since the given times, that a predecessor judged failed.
 
-        What this judge has judged itself stands. Hosts not yet given wait for `set_hosts`.
+        This judge's own judgements take precedence. Hosts not yet known wait for `set_hosts`.
         """
         for host, at_s in hosts.items():
             record = self.records.get(host)
@@ -80,12 +80,12 @@ class Judge:
                 self.records.fail(host, at_s)
                 record.hold_from_s = None  # the last miss is not known
 
-    # What became of probes
+    # Results of probes
 
     def answered(self, host: str, now_s: float, questionable: bool = False) -> None:
         """Count an answer.
 
-        `questionable`: the host is alive, but it, or who looked, says that it is likely to fail.
+        `questionable`: the host is alive, but it or the check reports that it is likely to fail.
         """
         record = self.records.get(host)
         if record is None:
@@ -101,12 +101,12 @@ class Judge:
                 return
         if questionable:
             self.steady.discard(host)
-        elif not self.isolated:  # its next answer is news, too, then
+        elif not self.isolated:  # then its next answer counts, too
             self.steady.add(host)
         self.records.move(host, State.QUESTIONABLE if questionable else State.HEALTHY)
 
     def missed(self, host: str, now_s: float) -> None:
-        """Count a probe that got no answer."""
+        """Count a probe without an answer."""
         record = self.records.get(host)
         if record is None:
             return
@@ -126,10 +126,10 @@ class Judge:
             self.records.fail(host, now_s)
 
     def unsent(self, host: str, now_s: float) -> None:
-        """Count a probe that could not be sent, which says nothing of the host.
+        """Count a probe that could not be sent, which is no evidence about the host.
 
-        After `fall` in a row, what was known of it is too old: all but failed become unknown,
-        and a failed one's recovery begins anew.
+        After `fall` of them in a row its state is stale: it becomes unknown, or, if it has
+        failed, stays failed and its recovery restarts.
         """
         record = self.records.get(host)
         if record is None:
@@ -139,22 +139,22 @@ class Judge:
         if record.unsent < self._policy.fall:
             return
         record.misses = 0
-        record.recover_anew()
+        record.restart_recovery()
         self._isolation.clear(host)
         if record.state is not State.FAILED:
             self.records.move(host, State.UNKNOWN)
 
     def not_watched(self) -> None:
-        """For some time nothing was probed: failed hosts' recovery begins anew, and nobody is
-        about to fail."""
+        """Nothing was probed for some time: the recovery of failed hosts restarts, and no host
+        is about to fail."""
         for record in self.records.in_state(State.FAILED):
-            record.recover_anew()
+            record.restart_recovery()
         for host in self._isolation.doubted:
             record = self.records[host]
             record.misses = min(record.misses, self._policy.fall - 1)
         self._isolation.clear_all()
 
-    # What follows for hosts that are about to fail
+    # Hosts that are about to fail
 
     @property
     def has_doubts(self) -> bool:
@@ -163,24 +163,24 @@ class Judge:
 
     @property
     def isolated(self) -> str:
-        """Why nothing can be judged from here."""
+        """Why the monitor is isolated; empty while it is not."""
         return self._isolation.reason
 
     def witnesses(self, now_s: float) -> Collection[str]:
-        """The hosts that are to be probed now, to learn whether anybody answers; a miss of such
-        a probe must not be counted."""
+        """The hosts to probe now to learn whether the monitor is isolated; do not count a miss
+        of such a probe."""
         asked = self._isolation.witnesses(now_s)
         self.steady.difference_update(asked)
         return asked
 
     def ask_due_s(self) -> float:
-        """When there are such hosts."""
+        """When `witnesses` has hosts to probe."""
         return self._isolation.ask_due_s()
 
     def settle(self, now_s: float, is_asking: bool = False, uplink: str = "") -> None:
-        """Judge the hosts that missed their last probe, by what is heard of the others.
+        """Judge the hosts that missed their last probe, by the answers of the others.
 
-        `is_asking`: witnesses may still answer. `uplink`: why nothing can be reached from here.
+        `is_asking`: witnesses may still answer. `uplink`: why no host is reachable from here.
         """
         if self.isolated:
             if not uplink and self._isolation.end(now_s):
@@ -197,7 +197,7 @@ class Judge:
             self.isolate(reason, now_s)
 
     def isolate(self, reason: str, now_s: float) -> None:
-        """Judge nothing until enough hosts are heard."""
+        """Judge nothing until enough hosts answer."""
         fell = self._isolation.begin(reason, now_s)
         for host in {*fell, *self.records.healthy, *self.records.questionable}:
             self.records.move(host, State.UNKNOWN)
@@ -207,13 +207,13 @@ class Judge:
         self.not_watched()
         self.records.changed = True
 
-    # What is known
+    # Results
 
     def state(self, host: str) -> State:
         return self.records.state(host)
 
     def is_changing(self, host: str) -> bool:
-        """Whether more probes would settle its state soon: misses counted, or not yet judged."""
+        """Whether the host has misses counted or is not yet judged, so that more probes help."""
         record = self.records.get(host)
         if record is None or self.isolated or record.misses >= self._policy.fall:
             return False
@@ -225,5 +225,5 @@ class Judge:
         return self._policy.fall - (record.misses if record else 0)
 
     def report(self, monitor: str, doubt: str = "", probes: bool = True) -> HealthReport:
-        """What a monitor has to say; `doubt` and `probes` as in HealthReport."""
+        """The report; `doubt` and `probes` as in HealthReport."""
         return self.records.report(monitor, self.isolated, doubt, probes)

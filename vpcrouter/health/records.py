@@ -1,4 +1,4 @@
-"""What one monitor's judge knows of each host, and the hosts in each state.
+"""The judge's record of each host, and the hosts in each state.
 
 Pure: no clock, socket or process. Time is an argument, in monotonic seconds.
 """
@@ -12,34 +12,34 @@ from vpcrouter.model.messages import HealthReport, Hosts
 
 @dataclass(slots=True)
 class Record:
-    """One host. The counters are of events in a row."""
+    """One host. The counters count consecutive events."""
 
     state: State = State.UNKNOWN
     misses: int = 0
     answers: int = 0
     unsent: int = 0
     hold_from_s: float | None = None
-    """Since when there was no miss; None until the first answer tells."""
+    """Since when there was no miss; None until the first answer."""
 
     def recovering(self, now_s: float) -> tuple[int, float]:
-        """Count an answer; how many there were in a row, and for how long there was no miss."""
+        """Count an answer; the consecutive answers, and the time without a miss."""
         self.answers += 1
         if self.hold_from_s is None:
             self.hold_from_s = now_s
         return self.answers, now_s - self.hold_from_s
 
-    def recover_anew(self) -> None:
-        """What has been counted of its recovery says nothing any more."""
+    def restart_recovery(self) -> None:
+        """Discard what has been counted towards recovery."""
         self.answers = 0
         self.hold_from_s = None
 
 
 class Records:
-    """A record for each host. States are changed by `move` and `fail` only."""
+    """A record for each host. Only `move` and `fail` change states."""
 
     def __init__(self) -> None:
         self.changed = False
-        """The report is another one than it was; whoever reports it resets this."""
+        """Whether the report differs from the last one sent; reset by whoever sends it."""
         self._records: dict[str, Record] = {}
         self._hosts = Hosts()
         self._in: dict[State, set[str]] = {state: set() for state in State}

@@ -1,4 +1,4 @@
-"""A multiprocessing queue for one producer and one consumer that neither side can be stalled by.
+"""A multiprocessing queue for one producer and one consumer; neither side can stall the other.
 
 A queue lives as long as one generation of a worker. Why: docs/decisions/0001-star-of-queues.md.
 """
@@ -23,19 +23,21 @@ from vpcrouter.model.messages import Envelope
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 STEP_BYTES = 1024 * 1024
 _HEAD = struct.Struct("!II")
-"""A frame's length and checksum: unpickling what is damaged can ask for all memory there is."""
+"""A frame's length and checksum: unpickling damaged data can request all memory."""
 
 
 class Channel(SimpleQueue[Envelope]):
-    """The queue itself, made before the process that gets one end of it."""
+    """The queue itself, created before the process that gets one end of it."""
 
     _reader: Connection
     _writer: Connection
 
     def __init__(self) -> None:
-        # SimpleQueue's own locks die held with a killed process: this one has none.
+        # SimpleQueue's own locks stay held if a process is killed: this class has none.
         self._reader, self._writer = multiprocessing.Pipe(duplex=False)
-        with contextlib.suppress(OSError):  # the user's pipe quota is used up: a small one does
+        with contextlib.suppress(
+            OSError
+        ):  # the user's pipe quota is exhausted: a small pipe works, too
             fcntl.fcntl(self._writer.fileno(), fcntl.F_SETPIPE_SZ, STEP_BYTES)
 
     def __getstate__(self) -> Any:
@@ -57,7 +59,7 @@ class Channel(SimpleQueue[Envelope]):
 
 
 class Producer:
-    """The writing end. The newest message of each kind (and origin) wins over an unsent one."""
+    """The writing end. A newer message of a kind (and origin) replaces an unsent one."""
 
     def __init__(self, writer: Connection) -> None:
         self._writer = writer
@@ -74,14 +76,14 @@ class Producer:
         return bool(self._frame or self._waiting) and not self.closed
 
     def put(self, envelope: Envelope) -> None:
-        """Take `envelope` over and send what the pipe has room for; never waits."""
+        """Queue `envelope` and send what fits into the pipe; never waits."""
         key = envelope.worker, type(envelope.message)
         self._waiting.pop(key, None)
         self._waiting[key] = envelope
         self.flush()
 
     def flush(self) -> None:
-        """Send what the pipe has room for; `has_unsent` tells whether something is left."""
+        """Send what fits into the pipe; `has_unsent` is true if something is left."""
         while self.has_unsent:
             if not self._frame:
                 self._frame = self._next_frame()
@@ -89,7 +91,7 @@ class Producer:
                 sent = os.write(self._writer.fileno(), self._frame[:STEP_BYTES])
             except BlockingIOError:
                 return
-            except OSError:  # the reader is gone
+            except OSError:  # the reader has exited
                 self.closed = True
                 return
             self._frame = self._frame[sent:]
@@ -99,7 +101,7 @@ class Producer:
         envelope = self._waiting.pop(key)
         body = envelope.pickled or pickle.dumps(envelope, pickle.HIGHEST_PROTOCOL)
         if len(body) > MAX_FRAME_BYTES:
-            raise ChannelError(f"a {key[1].__name__} of {len(body)} bytes is too large to send")
+            raise ChannelError(f"{key[1].__name__} message of {len(body)} bytes is too large")
         return memoryview(framed(body))
 
     def close(self) -> None:
@@ -108,7 +110,7 @@ class Producer:
 
 
 def framed(body: bytes) -> bytes:
-    """`body` as it is sent."""
+    """`body` with its frame header."""
     return _HEAD.pack(len(body), zlib.crc32(body)) + body
 
 
@@ -125,9 +127,9 @@ class Consumer:
         return self._reader.fileno()
 
     def get_all(self) -> list[Envelope]:
-        """What has arrived, oldest first, after reading at most one step; never waits.
+        """The received messages, oldest first, after at most one read; never waits.
 
-        Sets `ended` at end-of-file. Raises ChannelError for what is no message.
+        Sets `ended` at end-of-file. Raises ChannelError for invalid data.
         """
         try:
             piece = os.read(self._reader.fileno(), STEP_BYTES)
@@ -146,13 +148,13 @@ class Consumer:
         while len(self._buffer) - start >= _HEAD.size:
             length, checksum = _HEAD.unpack_from(self._buffer, start)
             if length > MAX_FRAME_BYTES:
-                raise ChannelError(f"a frame claims {length} bytes")
+                raise ChannelError(f"frame length of {length} bytes exceeds the limit")
             end = start + _HEAD.size + length
             if len(self._buffer) < end:
                 break
             body = bytes(self._buffer[start + _HEAD.size : end])
             if zlib.crc32(body) != checksum:
-                raise ChannelError("a frame is damaged")
+                raise ChannelError("frame checksum mismatch")
             found.append(_unpickle(body))
             start = end
         del self._buffer[:start]
@@ -173,20 +175,20 @@ OTHER_TYPES = frozenset(
 
 
 class _OurTypesOnly(pickle.Unpickler):
-    """Reads plain values and our messages: docs/decisions/0003-restricted-unpickler.md."""
+    """Loads only plain values and our messages: docs/decisions/0003-restricted-unpickler.md."""
 
     def find_class(self, module: str, name: str) -> Any:
         ours = module in ("vpcrouter.model.messages", "vpcrouter.model.spec") and "." not in name
         if ours or (module, name) in OTHER_TYPES:
             return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is no message")
+        raise pickle.UnpicklingError(f"{module}.{name} is not a message type")
 
 
 def _unpickle(body: bytes) -> Envelope:
     try:
         envelope = _OurTypesOnly(io.BytesIO(body)).load()
-    except Exception as error:  # unpickling rubbish can raise anything
-        raise ChannelError(f"a frame does not unpickle: {error!r}") from error
+    except Exception as error:  # invalid data can raise anything
+        raise ChannelError(f"cannot unpickle frame: {error!r}") from error
     if not isinstance(envelope, Envelope):
-        raise ChannelError(f"a frame holds a {type(envelope).__name__}")
+        raise ChannelError(f"frame holds a {type(envelope).__name__}")
     return replace(envelope, pickled=body)

@@ -1,6 +1,6 @@
-"""A worker's side of its two channels: waiting, receiving, reporting, and its sign of life.
+"""A worker's side of its two channels: waiting, receiving, posting, and its heartbeat.
 
-Plugins know the Protocol; the workers of the project may call the rest, too.
+Plugins use the Protocol; the project's own workers may use the rest, too.
 """
 
 import selectors
@@ -17,41 +17,41 @@ FAREWELL_S = 0.5
 M = TypeVar("M", bound=Message)
 
 
-class StopWorker(Exception):  # noqa: N818 - it is no error
-    """The worker is told to end, or its supervisor is gone."""
+class StopWorker(Exception):  # noqa: N818 - not an error
+    """The worker must end, or its supervisor has exited."""
 
 
 class Mailbox(Protocol):
     """What a plugin may call: `wait`, `watch` and `unwatch`, from the main thread only.
 
-    The rest is for the work loops that a plugin hands its mailbox to. The messages that they take
-    and post are no part of what plugins are promised.
+    The rest is for the work loops that a plugin passes its mailbox to. The messages that they
+    take and post are not part of the plugin API.
     """
 
     generation: int
-    """1 for the first process of this worker, and one more for each that replaced it."""
+    """1 for the first process of this worker, plus one for each replacement."""
 
     def wait(self, timeout_s: float) -> set[int]:
         """Wait for a message, a watched descriptor or `timeout_s`; return the ready descriptors.
 
-        Gives the sign of life. Raises StopWorker.
+        Sends the heartbeat. Raises StopWorker.
         """
 
     def watch(self, fd: int) -> None:
-        """Let `wait` return when `fd` is readable."""
+        """Make `wait` return when `fd` is readable."""
 
     def unwatch(self, fd: int) -> None:
-        """Undo `watch`."""
+        """Stop watching `fd`."""
 
     def take(self, kind: type[M]) -> M | None:
         """The newest message of `kind` not yet taken."""
 
     def post(self, message: Message) -> None:
-        """Tell the supervisor; never waits. An unsent older message of the kind is dropped."""
+        """Send a message to the supervisor; never waits. Replaces an unsent one of its kind."""
 
 
 class WorkerMailbox(Mailbox):
-    """Owned by the worker's main thread, whose work loop must come back to `wait`."""
+    """Owned by the worker's main thread, whose work loop must keep calling `wait`."""
 
     def __init__(
         self,
@@ -62,9 +62,9 @@ class WorkerMailbox(Mailbox):
         wake_fd: int,
         listener: socket.socket | None = None,
     ) -> None:
-        """`wake_fd` becomes readable when the worker is told to end.
+        """`wake_fd` becomes readable when the worker must end.
 
-        `listener` is a listening socket that the supervisor holds open across generations.
+        `listener` is a listening socket that the supervisor keeps open across generations.
         """
         self.worker = worker
         self.listener = listener
@@ -85,7 +85,7 @@ class WorkerMailbox(Mailbox):
         self._selector.unregister(fd)
 
     def fileno(self) -> int:
-        """Readable when there is something for `wait`; for loops that wait elsewhere."""
+        """Readable when a message has arrived; for loops that wait elsewhere."""
         return self._inbox.fileno()
 
     def post(self, message: Message) -> None:
@@ -116,7 +116,7 @@ class WorkerMailbox(Mailbox):
             self.post(Heartbeat())
 
     def _select(self, timeout_s: float) -> tuple[set[int], bool]:
-        """The ready descriptors, and whether a message has come."""
+        """The ready descriptors, and whether a message has arrived."""
         has_unsent = self._outbox.has_unsent
         if has_unsent:
             self._selector.register(self._outbox, selectors.EVENT_WRITE)
@@ -147,7 +147,7 @@ class WorkerMailbox(Mailbox):
         return bool(envelopes)
 
     def farewell(self) -> None:
-        """Send what is still unsent, for a moment."""
+        """Send what is still unsent, for a short time."""
         deadline_s = time.monotonic() + FAREWELL_S
         while self._outbox.has_unsent and time.monotonic() < deadline_s:
             self._outbox.flush()

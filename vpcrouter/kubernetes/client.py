@@ -1,6 +1,6 @@
 """What the watch of nodes asks of a cluster's API server, and what is wrong with its answers.
 
-The only module that knows the `kubernetes` package, which it imports when it is first needed.
+The only module that uses the `kubernetes` package, which it imports when first needed.
 """
 
 import contextlib
@@ -16,36 +16,38 @@ from vpcrouter.errors import ConfigError, VpcRouterError
 CONNECT_TIMEOUT_S = 3.0
 READ_TIMEOUT_S = 10.0
 WATCH_GRACE_S = 5.0
-"""So long after it should have ended, a watch that says nothing is taken for dead."""
+"""How long after its end a watch without events is considered broken."""
 PAGE_SIZE = 500
 GONE = 410
-NOT_INSTALLED = "kubernetes: its client is not installed: pip install vpcrouter[kubernetes]"
+NOT_INSTALLED = (
+    "kubernetes: the Kubernetes client is not installed: pip install vpcrouter[kubernetes]"
+)
 
 
 class KubernetesError(VpcRouterError):
-    """The API server answered an error, nonsense, or not at all."""
+    """The API server returned an error, an invalid response, or did not answer."""
 
 
 class GoneError(KubernetesError):
-    """The resource version is too old to go on from: all must be listed again."""
+    """The resource version has expired (410 Gone): all nodes must be relisted."""
 
 
 def is_installed() -> bool:
-    """Whether there is a client to import."""
+    """Whether the client package is installed."""
     return importlib.util.find_spec("kubernetes") is not None
 
 
 def connect(kubeconfig: str | None, context: str | None) -> Any:
-    """A CoreV1Api by this kubeconfig; without one, in the cluster, else by the user's own.
+    """A CoreV1Api for this kubeconfig; without one, the in-cluster config or the user's own.
 
     Raises ConfigError.
     """
     try:
-        import kubernetes  # noqa: PLC0415 - an extra, and large
+        import kubernetes  # noqa: PLC0415 - optional and large
     except ImportError:
         raise ConfigError([NOT_INSTALLED]) from None
     configuration = kubernetes.client.Configuration()
-    configuration.retries = False  # we do our own
+    configuration.retries = False  # retries are done here
     try:
         if kubeconfig is None and context is None and is_in_cluster():
             kubernetes.config.load_incluster_config(client_configuration=configuration)
@@ -53,14 +55,14 @@ def connect(kubeconfig: str | None, context: str | None) -> Any:
             kubernetes.config.load_kube_config(
                 kubeconfig, context, client_configuration=configuration, persist_config=False
             )
-    except Exception as error:  # whatever a file can hold that is no kubeconfig
+    except Exception as error:  # an invalid file can raise anything
         where = kubeconfig or "the cluster or ~/.kube/config"
         raise ConfigError([f"kubernetes: {where}: {sentence(error)}"]) from None
     return kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(configuration))
 
 
 def is_in_cluster() -> bool:
-    """Whether this is a pod."""
+    """Whether this process runs in a pod."""
     return "KUBERNETES_SERVICE_HOST" in os.environ
 
 
@@ -100,13 +102,13 @@ def events(api: Any, version: str, length_s: int) -> Generator[Any, None, None]:
 
 
 def _page(answer: Any) -> Mapping[str, Any]:
-    """A list's page. Raises KubernetesError when it is none."""
+    """A page of the node list. Raises KubernetesError for any other response."""
     status, body = answer.status, answer.data
     if status != 200:
         raise _error(status, str(getattr(answer, "reason", "")))
     page = json.loads(body)
     if not isinstance(page, dict) or not isinstance(page.get("items"), list):
-        raise KubernetesError("the answer is no list of nodes")
+        raise KubernetesError("the response is not a node list")
     return page
 
 
@@ -116,7 +118,7 @@ def _error(status: Any, reason: str) -> KubernetesError:
 
 
 def sentence(error: BaseException) -> str:
-    """An error in a few words that are the same the next time."""
+    """An error in a short text that is the same for the same cause."""
     if isinstance(error, VpcRouterError):
         return str(error)
     deepest = error
@@ -130,7 +132,7 @@ def sentence(error: BaseException) -> str:
 
 
 def _causes(error: BaseException) -> Iterable[BaseException]:
-    """What lies below an error, downwards."""
+    """The chain of causes of an error."""
     seen = {id(error)}
     below = error.__cause__ or error.__context__
     while below is not None and id(below) not in seen:

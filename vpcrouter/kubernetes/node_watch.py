@@ -1,4 +1,4 @@
-"""All nodes of a Kubernetes cluster, listed and then watched, in a thread of its own.
+"""Lists and then watches all nodes of a Kubernetes cluster, in a separate thread.
 
 Source: "Efficient detection of changes", kubernetes.io/docs/reference/using-api/api-concepts.
 """
@@ -35,7 +35,7 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True)
 class Access:
-    """Which cluster, and how often its nodes are all listed again."""
+    """Which cluster, and how often all of its nodes are relisted."""
 
     kubeconfig: str | None
     context: str | None
@@ -43,11 +43,11 @@ class Access:
 
 
 class NodeWatch:
-    """`nodes` is what is known now, None while nothing is; `fd` is readable when it changed.
+    """`nodes` is the current node list, None while unknown; `fd` is readable on changes.
 
     The thread is started by `start` and ends with the process. `nodes`, `drain` and
-    `check_alive` are for the thread that started it. A watch that ends or breaks is taken up
-    where it was; every `interval_s`, and when that is not possible, all nodes are listed.
+    `check_alive` are for the thread that started it. A watch that ends or breaks is resumed
+    where it stopped; every `interval_s`, and when resuming fails, all nodes are relisted.
     """
 
     def __init__(self, access: Access) -> None:
@@ -62,29 +62,29 @@ class NodeWatch:
         self._silence_limit_s = max(access.interval_s + WATCH_GRACE_S, LONGEST_PAUSE_S) + SILENCE_S
         self._thread = threading.Thread(target=self._run, name="nodes", daemon=True)
         self._away = Trouble(
-            log, "Kubernetes does not tell how nodes are", "Kubernetes tells again how nodes are"
+            log, "Kubernetes node status unavailable", "Kubernetes node status available again"
         )
         self._unwatched = Trouble(
-            log, "nodes cannot be watched, only listed", "nodes can be watched again"
+            log, "node watch failing; polling the node list instead", "node watch works again"
         )
 
     def start(self) -> None:
         self._thread.start()
 
     def drain(self) -> bool:
-        """Whether the nodes changed since it was last asked."""
+        """Whether the nodes have changed since the last call."""
         try:
             return os.eventfd_read(self.fd) > 0
         except BlockingIOError:
             return False
 
     def check_alive(self) -> None:
-        """Raise what ended the thread; KubernetesError if it is stuck in its library."""
+        """Raise the exception that ended the thread; KubernetesError if the thread is stuck."""
         if self._end is not None:
             raise self._end
         silent_s = time.monotonic() - self._progress_s
         if silent_s > self._silence_limit_s:
-            raise KubernetesError(f"the watch has given no sign of life for {silent_s:.0f} s")
+            raise KubernetesError(f"node watch made no progress for {silent_s:.0f} s")
 
     # In the thread
 
@@ -94,18 +94,18 @@ class NodeWatch:
             while True:
                 if self._has_listed():
                     self._watch_until_due()
-        except Exception as error:  # it is raised again where it is seen
+        except Exception as error:  # raised again by `check_alive`
             self._end = error
         os.eventfd_write(self.fd, 1)
 
     def _has_listed(self) -> bool:
         try:
             self._version = self._list()
-        except Exception as error:  # the edge of a cycle
+        except Exception as error:  # any failure ends this attempt only
             self._list_failures += 1
-            self._watch_failures = 0  # which this explains
-            log.debug("nodes not listed", exc_info=True)
-            if self._list_failures > 1:  # one lost connection is no reason to know nothing
+            self._watch_failures = 0  # explained by this failure
+            log.debug("listing nodes failed", exc_info=True)
+            if self._list_failures > 1:  # keep the nodes after a single lost connection
                 self._forget(sentence(error))
             self._pause(self._list_failures)
             self._connect_again()
@@ -117,18 +117,18 @@ class NodeWatch:
         return True
 
     def _watch_until_due(self) -> None:
-        """Watch on and on until all nodes are to be listed again, or it does not work."""
+        """Watch until all nodes must be relisted, or the watch fails."""
         due_s = time.monotonic() + self._access.interval_s
         while (left_s := due_s - time.monotonic()) > 0:
             began_s = time.monotonic()
             try:
                 self._watch(max(1, math.ceil(left_s)))
-            except Exception as error:  # the edge of a cycle, too
-                log.debug("watch broken", exc_info=True)
+            except Exception as error:  # any failure ends this attempt only
+                log.debug("node watch failed", exc_info=True)
                 self._watch_failures += 1
                 is_gone = isinstance(error, GoneError)
                 if is_gone:
-                    log.info("too old to go on; all nodes are listed again", at=self._version)
+                    log.info("watch expired (410 Gone); relisting nodes", at=self._version)
                 self._watch_trouble = sentence(error)
                 if self._watch_failures > 1 or not is_gone:
                     self._pause(self._watch_failures)
@@ -137,14 +137,14 @@ class NodeWatch:
             else:
                 self._watch_works()
                 if time.monotonic() - began_s < min(SHORTEST_WATCH_S, left_s):
-                    self._pause(1)  # a server that ends every watch at once is not pestered
+                    self._pause(1)  # do not hammer a server that ends every watch at once
 
     def _watch_works(self) -> None:
         self._watch_failures = 0
         self._unwatched.tell("")
 
     def _connect_again(self) -> None:
-        """With what the configuration says now: addresses and credentials change."""
+        """Reconnect with the current configuration: addresses and credentials change."""
         with contextlib.suppress(ConfigError):
             self._api = connect(self._access.kubeconfig, self._access.context)
 
@@ -153,7 +153,7 @@ class NodeWatch:
         time.sleep(backoff_s(failures) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
 
     def _list(self) -> str:
-        """Read all nodes, as new as can be; their resource version."""
+        """Read all nodes, most recent; return their resource version."""
         found: dict[str, Node] = {}
         self._progress_s = time.monotonic()
         for page in pages(self._api):
@@ -165,7 +165,7 @@ class NodeWatch:
         return str(page["metadata"]["resourceVersion"])
 
     def _watch(self, length_s: int) -> None:
-        """One watch, from the resource version the last one got to."""
+        """One watch, from the resource version that the last one reached."""
         self._progress_s = time.monotonic()
         end_s = self._progress_s + length_s + WATCH_GRACE_S
         with contextlib.closing(events(self._api, self._version, length_s)) as found:
@@ -177,7 +177,7 @@ class NodeWatch:
 
     def _on_event(self, event: Any) -> None:
         if not isinstance(event, dict):
-            raise KubernetesError("the watch sent what is no event")
+            raise KubernetesError("the watch sent something that is not an event")
         kind, item = event["type"], event["raw_object"]
         if kind in ("ADDED", "MODIFIED"):
             node = read_node(item)
@@ -189,7 +189,7 @@ class NodeWatch:
         self._watch_works()
 
     def _publish(self, by_name: dict[str, Node]) -> None:
-        """Tell the other thread, unless all is as before: most events are heartbeats."""
+        """Notify the other thread if the nodes have changed: most events are heartbeats."""
         if self.nodes is not None and by_name == self._by_name:
             return
         self._by_name = by_name

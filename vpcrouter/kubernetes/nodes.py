@@ -1,4 +1,4 @@
-"""What Kubernetes says of nodes, and the judgement of the hosts that they are. Pure.
+"""Node status from Kubernetes, and the judgement of hosts by it. Pure.
 
 Source: "Node Status", kubernetes.io/docs/reference/node/node-status.
 """
@@ -15,7 +15,7 @@ PRESSURES = frozenset({"MemoryPressure", "DiskPressure", "PIDPressure", "Network
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node, as far as it matters here. `born` is its creation's time as text."""
+    """The relevant parts of a node. `born` is its creation time as text."""
 
     name: str
     state: State
@@ -25,7 +25,7 @@ class Node:
 
 
 def read_node(item: Mapping[str, Any]) -> Node:
-    """Make a node of Kubernetes' object. Raises ValueError when it is none."""
+    """Parse a node from Kubernetes' object. Raises ValueError if it is not a node."""
     try:
         metadata, status = item["metadata"], item.get("status") or {}
         addresses = [(str(a["type"]), str(a["address"])) for a in status.get("addresses") or ()]
@@ -39,12 +39,12 @@ def read_node(item: Mapping[str, Any]) -> Node:
             str(metadata.get("creationTimestamp", "")),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"that is no node: {type(error).__name__}: {error}") from None
+        raise ValueError(f"not a node: {type(error).__name__}: {error}") from None
 
 
 def _state(conditions: Mapping[str, str], is_cordoned: bool) -> State:
-    """Failed: not ready, which is also Kubernetes' word for a node it no longer hears of
-    (`Unknown`). Questionable: cordoned, or under pressure. Unknown: `Ready` is not told.
+    """Failed: not ready, or no longer reporting to Kubernetes (`Unknown`). Questionable: cordoned
+    or under pressure. Unknown: no `Ready` condition.
     """
     ready = conditions.get("Ready")
     if ready in ("False", "Unknown"):
@@ -56,10 +56,10 @@ def _state(conditions: Mapping[str, str], is_cordoned: bool) -> State:
 
 
 def judge_nodes(hosts: Iterable[str], nodes: Iterable[Node] | None) -> CheckResult:
-    """Judge the hosts; without `nodes`, and where a host is no node, nothing is known.
+    """Judge the hosts; without `nodes`, and for a host that is not a node, the state is unknown.
 
-    An internal address counts before any other, and of two nodes with one address the younger:
-    the object of a dead node can outlive the reuse of its address.
+    An internal address takes precedence over others, and of two nodes with the same address the
+    younger: the object of a deleted node can outlive the reuse of its address.
     """
     node_of: dict[str, tuple[bool, str, State]] = {}
     for node in nodes or ():

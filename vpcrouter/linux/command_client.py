@@ -1,4 +1,4 @@
-"""A worker's side of its keeper (see `command_server`): orders, and what became of them."""
+"""The worker's side of the command server (see `command_server`): orders and results."""
 
 import os
 import socket
@@ -12,13 +12,13 @@ from vpcrouter.linux.command_server import MAX_MESSAGE, Ended, Order
 
 CLOSE_S = 3.0
 PASSED = ("PATH", "HOME", "LANG")
-"""All that a command is told of our environment: there are secrets in the rest."""
+"""The environment variables passed to commands: the others may contain secrets."""
 
 SERVER = "vpcrouter.linux.command_server"
 
 
 class CommandClient:
-    """Runs commands without waiting for them; a context manager that leaves none behind.
+    """Runs commands without waiting for them; a context manager that ends them on exit.
 
     Owned by the worker's main thread.
     """
@@ -45,11 +45,11 @@ class CommandClient:
         os.close(self._keeper_fd)
 
     def filenos(self) -> tuple[int, int]:
-        """Readable when there is something for `ended`."""
+        """Readable when `ended` has something to return."""
         return self._link.fileno(), self._keeper_fd
 
     def start(self, order: Order) -> str:
-        """Have a command run; why that is not possible now, or nothing."""
+        """Run a command; the reason if that is not possible now, else an empty string."""
         try:
             self._link.send(order.encode())
         except OSError as error:
@@ -57,7 +57,7 @@ class CommandClient:
         return ""
 
     def ended(self) -> list[Ended]:
-        """What has ended since the last call. Raises PluginError if the keeper is gone."""
+        """Commands that ended since the last call. Raises PluginError if the server has exited."""
         found: list[Ended] = []
         try:
             while data := self._link.recv(MAX_MESSAGE):
@@ -65,9 +65,9 @@ class CommandClient:
         except BlockingIOError:
             if self._keeper.poll() is None:
                 return found
-        raise PluginError("the keeper of the commands is gone")
+        raise PluginError("the command server has exited")
 
 
 def environment(source: Mapping[str, str], host: str) -> dict[str, str]:
-    """What a command that checks `host` finds in its environment."""
+    """The environment of a command that checks `host`."""
     return {name: source[name] for name in PASSED if name in source} | {"VPCROUTER_HOST": host}

@@ -1,12 +1,12 @@
-"""The keeper of a worker's commands: a small process that runs them and ends all they start.
+"""The command server (keeper) of a worker: a small process that runs its commands and ends them.
 
     worker ── keeper ─┬─ guard ── command ── whatever it starts
                       └─ guard ── command …
 
-The worker asks for commands over a socket of messages. For each the keeper forks a guard, which
-is a subreaper: whatever the command starts stays below it, daemons too, and is killed with it
-when the command has ended, is out of time, or when worker or keeper is gone. The keeper is a
-program of its own because it is small, has no threads, and can be forked at little cost.
+The worker sends orders over a socket. For each the keeper forks a guard, which is a subreaper:
+all processes that the command starts stay below it, daemons too, and are killed when the command
+has ended or timed out, or when worker or keeper has exited. The keeper is a program of its own
+because it is small, has no threads, and can be forked cheaply.
 
 Run as `python -m vpcrouter.linux.command_server FD`, FD being its end of the socket.
 """
@@ -29,26 +29,26 @@ from vpcrouter.linux.prctl import adopt_descendants, die_with_parent
 MAX_OUTPUT = 1024
 MAX_MESSAGE = 128 * 1024
 LATE_SHARE = 0.5
-"""A guard that is late by this share of the time-out was itself not let run."""
+"""A guard that is late by this share of the time-out was itself not scheduled."""
 PATIENCE_S = 1.0
-"""What does not die in so long is told of, and waited for on the side."""
+"""After this time the result is sent, and remaining processes are ended afterwards."""
 MAX_GUARDS = 1024
 
 
 class End(StrEnum):
-    """How a command came to its end."""
+    """How a command ended."""
 
     EXIT = "exit"
     SIGNAL = "signal"
     TIMEOUT = "timeout"
     NOT_STARTED = "not started"
     LOST = "lost"
-    """Nobody can tell."""
+    """The result is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A command to run. `number` is the worker's own, for the answer."""
+    """A command to run. `number` is chosen by the worker to identify the result."""
 
     number: int
     argv: tuple[str, ...]
@@ -66,9 +66,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What became of an order. `status` is an exit status or the number of a signal.
+    """The result of an order. `status` is an exit status or a signal number.
 
-    `text` is the last KiB of what the command wrote, or why it was not started.
+    `text` is the last KiB of the command's output, or why it was not started.
     """
 
     number: int
@@ -86,26 +86,26 @@ class Ended:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Keep commands until the worker is gone."""
+    """Serve until the worker has exited."""
     link = socket.socket(fileno=int(arguments[0]))
     link.set_inheritable(False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # the end comes by the socket
+        signal.signal(number, signal.SIG_IGN)  # the socket signals the end
     adopt_descendants()
     Keeper(link).run()
 
 
 class Keeper:
-    """One thread; the only thing that it waits in is `poll`."""
+    """Single-threaded; waits only in `poll`."""
 
     def __init__(self, link: socket.socket) -> None:
         self._link = link
         self._pid = os.getpid()
         self._guards: dict[int, int] = {}
-        """The number of each guard's order."""
+        """The order number of each guard."""
 
     def run(self) -> None:
-        """Fork a guard for each order until the worker is gone."""
+        """Fork a guard for each order until the worker has exited."""
         wake, wake_writer = os.pipe()
         for end in (wake, wake_writer):
             os.set_blocking(end, False)
@@ -126,7 +126,7 @@ class Keeper:
                 self._start(Order.decode(data))
         deadline_s = time.monotonic() + PATIENCE_S
         while self._guards and time.monotonic() < deadline_s:
-            time.sleep(KILL_PAUSE_S)  # they see it themselves
+            time.sleep(KILL_PAUSE_S)  # they notice it themselves
             self._bury()
         end_descendants(PATIENCE_S)
 
@@ -138,7 +138,7 @@ class Keeper:
 
     def _start(self, order: Order) -> None:
         if len(self._guards) >= MAX_GUARDS:
-            text = f"{MAX_GUARDS} commands of earlier checks do not die"
+            text = f"{MAX_GUARDS} commands of earlier checks are still running"
             self._tell(Ended(order.number, End.NOT_STARTED, text=text))
             return
         try:
@@ -155,20 +155,20 @@ class Keeper:
             Guard(order, self._link, self._pid).run()
 
     def _bury(self) -> None:
-        """Reap guards, and kill what those that were killed have left behind."""
+        """Reap guards, and kill what killed guards have left behind."""
         for pid, status in reaped():
             number = self._guards.pop(pid, None)
             if number is not None and status:
-                self._tell(Ended(number, End.LOST, text="its guard was killed"))
+                self._tell(Ended(number, End.LOST, text="guard process was killed"))
         kill(pid for pid in children() if pid not in self._guards)
 
     def _tell(self, ended: Ended) -> None:
-        with contextlib.suppress(OSError):  # the worker is gone, as `recv` will say
+        with contextlib.suppress(OSError):  # the worker has exited, as `recv` will show
             self._link.send(ended.encode())
 
 
 class Guard:
-    """The process above one command."""
+    """The parent process of one command."""
 
     def __init__(self, order: Order, link: socket.socket, keeper_pid: int) -> None:
         self._order = order
@@ -177,7 +177,7 @@ class Guard:
         self._output = b""
 
     def run(self) -> None:
-        """Run the command, tell how it ended, and leave nothing of it."""
+        """Run the command, report how it ended, and kill everything it has left."""
         adopt_descendants()
         keeper = os.pidfd_open(self._keeper_pid)
         if os.getppid() != self._keeper_pid:
@@ -207,7 +207,7 @@ class Guard:
             end_descendants(float("inf"))
 
     def _ended(self, pid: int, command: int, output: int, keeper: int, deadline_s: float) -> Ended:
-        """Wait for the command's end, or for a reason to end it."""
+        """Wait until the command ends or has to be ended."""
         os.set_blocking(output, False)
         poll = select.poll()
         poll.register(self._link, 0)
@@ -234,7 +234,7 @@ class Guard:
         return Ended(self._order.number, end, abs(status), self._text())
 
     def _read(self, output: int) -> bool:
-        """Take what the command wrote; False at end-of-file."""
+        """Read the command's output; False at end-of-file."""
         try:
             data = os.read(output, 1 << 16)
         except BlockingIOError:
@@ -251,7 +251,7 @@ class Guard:
 
 
 def execute(order: Order, out: int, failed: int) -> None:
-    """Become the command; why that is not possible is written to `failed`."""
+    """Execute the command; on failure, write the reason to `failed`."""
     try:
         os.setsid()
         die_with_parent()
@@ -261,14 +261,14 @@ def execute(order: Order, out: int, failed: int) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(out, 1)
         os.dup2(out, 2)
-        os.execvpe(order.argv[0], order.argv, order.env)  # noqa: S606 - no shell is wanted
+        os.execvpe(order.argv[0], order.argv, order.env)  # noqa: S606 - no shell intended
     except (OSError, ValueError) as error:
         os.write(failed, (getattr(error, "strerror", None) or str(error)).encode())
 
 
 @contextlib.contextmanager
 def _ending_process() -> Iterator[None]:
-    """For a forked process: it ends here, whatever happens."""
+    """For a forked process: it exits here in any case."""
     status = 1
     try:
         yield

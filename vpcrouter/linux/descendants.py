@@ -12,10 +12,10 @@ KILL_PAUSE_MAX_S = 0.5
 
 
 def end_descendants(patience_s: float) -> bool:
-    """Kill all descendants of this process, which is a subreaper; False if some do not die.
+    """Kill all descendants of this process, which is a subreaper; False if some survive.
 
-    Killing children alone is enough, as theirs become ours in turn, and is safe: until we reap
-    it, a child's process id is nobody else's.
+    Killing children is enough, because their children are reparented to this process. It is
+    safe, because the process id of an unreaped child is not reused.
     """
     deadline_s = time.monotonic() + patience_s
     pause_s = KILL_PAUSE_S
@@ -47,7 +47,7 @@ def reaped() -> Iterator[tuple[int, int]]:
 
 
 def children() -> list[int]:
-    """The process ids of our children, dead ones included."""
+    """The process ids of this process' children, zombies included."""
     try:
         return [int(word) for word in Path("/proc/thread-self/children").read_text().split()]
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN

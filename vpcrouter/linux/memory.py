@@ -1,8 +1,8 @@
-"""Memory of a process that reads much, again and again: kept for the next use, and rarely searched.
+"""Tunes malloc and garbage collection for a process that reads large responses repeatedly.
 
-The C library gives tens of MiB that a large answer took back to the kernel in one call, of
-several milliseconds, made by whichever thread happens to free the last of it. So that not every
-thread keeps as much, all share one arena.
+The C library returns the tens of MiB of a large response to the kernel in one call of several
+milliseconds, in whichever thread frees the last of it. All threads share one arena, so that not
+every thread keeps as much.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ GENERATIONS = 50, 100
 
 
 def keep_freed() -> None:
-    """For all of this process, where the C library can be told."""
+    """Keep freed memory in this process, where the C library has `mallopt`."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(M_TRIM_THRESHOLD, TRIM_ABOVE)
@@ -25,11 +25,11 @@ def keep_freed() -> None:
 
 
 def search_rarely(read: int) -> None:
-    """Look for garbage less often, and never among what is there the first time.
+    """Run garbage collection less often, and exclude the objects that exist at the first call.
 
-    `read` is how many things a reading has. What boto3 makes of EC2's API takes long to search.
-    Searches while a large VPC was read kept failovers waiting for up to 0.25 s; where little is
-    read, as few of them as are good there let 10 MiB of garbage pile up in an hour.
+    `read` is the number of objects in a reading. boto3's data for the EC2 API takes long to
+    traverse: collections while reading a large VPC delayed failovers by up to 0.25 s. For a small
+    VPC the same thresholds would let 10 MiB of garbage accumulate in an hour.
     """
     if not gc.get_freeze_count():
         gc.freeze()

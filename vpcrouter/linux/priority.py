@@ -1,7 +1,7 @@
-"""Real-time priority for the one thread that must not be late: sched(7), SCHED_FIFO.
+"""Real-time priority for the thread that must not be late: sched(7), SCHED_FIFO.
 
-Beside busy ordinary processes, a loop that wakes every 100 ms is late by up to 100 ms; under
-SCHED_FIFO by 1.4 ms. What may go before everybody must also be sure to rest: see `go_first`.
+On a busy machine, a loop that wakes every 100 ms is late by up to 100 ms; under SCHED_FIFO by
+1.4 ms. A real-time thread must also be prevented from running for ever: see `go_first`.
 """
 
 import os
@@ -10,13 +10,13 @@ import signal
 from collections.abc import Callable
 
 LOWEST = 1
-"""Of real-time priorities: all others go before us."""
+"""The lowest real-time priority: all other real-time threads take precedence."""
 RIGHT = "CAP_SYS_NICE"
-"""What it takes where RLIMIT_RTPRIO does not allow it."""
+"""The capability required where RLIMIT_RTPRIO does not permit it."""
 REST_S = 1.0
-"""So long may the thread run without waiting for anything, at most."""
+"""The longest time the thread may run without blocking."""
 KILLED_S = 3.0
-"""The same, for one that does not even hear signals any more."""
+"""The same, after which the process is killed."""
 
 
 def go_first(
@@ -24,9 +24,9 @@ def go_first(
 ) -> str:
     """Give this thread, which must be the main one, the lowest real-time priority.
 
-    Neither other threads nor children get it. A thread that then computes for `rest_s` without
-    a pause is an ordinary one again, and `when_restless` is called; for `killed_s`, the process
-    is killed. Returns "", or why the priority was refused.
+    Other threads and children do not get it. If the thread runs for `rest_s` without blocking,
+    it gets normal priority again and `when_restless` is called; after `killed_s`, the process is
+    killed. Returns "", or why the priority was refused.
     """
 
     def rest(_signal: int, _frame: object) -> None:
@@ -44,7 +44,7 @@ def go_first(
 
 
 def stay_ordinary() -> None:
-    """Let neither this process nor its children get such a priority without a right to it."""
+    """Keep this process and its children from getting real-time priority without CAP_SYS_NICE."""
     resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
 
 

@@ -1,7 +1,7 @@
-"""Giving up rights: capabilities(7), and the two prctl(2) flags that keep a process from getting
-others or being looked into.
+"""Dropping privileges: capabilities(7), and the prctl(2) flags against gaining new ones and against
+being inspected.
 
-Capabilities belong to a thread: give them up before there are others.
+Capabilities are per thread: drop them before starting other threads.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ _NAMES = (
 NUMBERS = {f"CAP_{name}": number for number, name in enumerate(_NAMES)}
 """From linux/capability.h."""
 ROOTS_FILES = frozenset({"CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH"})
-"""What lets root read and write others' files, as whoever starts us as root will expect."""
+"""Let root read and write files of other users, as expected when started as root."""
 
 PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
@@ -50,10 +50,10 @@ _Halves = _Half * 2
 
 
 def give_up(kept: Collection[str] = ()) -> None:
-    """Take from this thread every capability but those of `kept` that it has; none is inherited.
+    """Drop all capabilities of this thread except those in `kept`; none is inheritable.
 
-    An ordinary user's process is left with just these; root also keeps its way with files.
-    Raises OSError where a filter of system calls forbids it, KeyError for a name unknown.
+    Root also keeps access to other users' files. Raises OSError where a system call filter
+    forbids it, KeyError for an unknown name.
     """
     wanted = set(kept) | (ROOTS_FILES if os.geteuid() == 0 else frozenset())
     bits = sum(1 << NUMBERS[name] for name in wanted)
@@ -68,12 +68,12 @@ def give_up(kept: Collection[str] = ()) -> None:
 
 
 def gain_no_more() -> None:
-    """Let neither this process nor what it runs get rights from set-user-ID or capable files."""
+    """Keep this process and its children from gaining privileges by executing files."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def hide_memory() -> None:
-    """Let no other process of this user read the memory, and no core dump be written."""
+    """Keep other processes of this user from reading the memory, and disable core dumps."""
     prctl(PR_SET_DUMPABLE, 0)
 
 

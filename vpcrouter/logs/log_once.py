@@ -1,20 +1,20 @@
-"""Something that goes wrong again and again, told when it begins, changes and ends."""
+"""Repeated trouble, logged only when it begins, changes and ends."""
 
 from structlog.stdlib import BoundLogger
 
 
 class Trouble:
-    """One kind of trouble; silent while it stays the same."""
+    """One kind of trouble; logs nothing while the reason stays the same."""
 
     def __init__(self, log: BoundLogger, begins: str, ends: str) -> None:
         self._log = log
         self._begins = begins
         self._ends = ends
         self.reason = ""
-        """What is wrong now; empty if nothing is."""
+        """The current reason; empty if there is no trouble."""
 
     def tell(self, reason: str) -> None:
-        """Say what is wrong now; nothing is wrong if `reason` is empty."""
+        """Set the current reason; an empty one means that the trouble is over."""
         if reason and reason != self.reason:
             self._log.error(self._begins, reason=reason)
         elif self.reason and not reason:
@@ -23,7 +23,7 @@ class Trouble:
 
 
 class Seldom:
-    """What happens often is to be logged once in `every_s`."""
+    """Limits a frequent log event to one per `every_s`."""
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s

@@ -1,4 +1,4 @@
-"""Why checks of hosts come to nothing, logged when it changes."""
+"""The reasons of failed health checks, logged when they change."""
 
 from collections.abc import Iterable
 
@@ -15,17 +15,17 @@ class Reasons:
         self._of: dict[str, str] = {}
 
     def note(self, host: str, reason: str) -> None:
-        """Take note of why `host` did not pass."""
+        """Record why the check of `host` failed."""
         is_new = self._of.get(host) != reason
         self._of[host] = reason
         (log.warning if is_new else log.debug)(
-            "the check did not pass", monitor=self._monitor, host=host, reason=reason
+            "health check failed", monitor=self._monitor, host=host, reason=reason
         )
 
     def clear(self, host: str) -> None:
-        """`host` passed."""
+        """Record that the check of `host` passed."""
         if self._of.pop(host, None) is not None:
-            log.info("the check passes again", monitor=self._monitor, host=host)
+            log.info("health check passes again", monitor=self._monitor, host=host)
 
     def keep(self, hosts: Iterable[str]) -> None:
         """Forget all but these hosts."""

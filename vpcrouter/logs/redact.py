@@ -1,4 +1,4 @@
-"""What may be shown: secrets that stand in texts, such as URLs, are masked. Pure."""
+"""Masks secrets in texts, such as passwords in URLs. Pure."""
 
 import re
 from typing import Any
@@ -19,9 +19,9 @@ _SECRETS = re.compile(
 
 
 def redact(text: str) -> str:
-    """`text` without passwords in URLs and without values that a name says are secret.
+    """`text` with passwords in URLs, and values whose names mark them as secret, masked.
 
-    Quotes, backslashes and angle brackets are never touched: JSON, HTML and logfmt stay whole.
+    Quotes, backslashes and angle brackets are kept, so JSON, HTML and logfmt stay valid.
     """
     return _SECRETS.sub(_masked, text)
 
@@ -32,7 +32,7 @@ def _masked(found: re.Match[str]) -> str:
 
 
 def shown(value: Any, is_secret: bool) -> Any:
-    """An option's value as others may see it."""
+    """An option's value with secrets masked."""
     if is_secret:
         return value if value in (None, "", ()) else MASK
     if isinstance(value, tuple | list):

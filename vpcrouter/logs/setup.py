@@ -1,4 +1,4 @@
-"""Logging: one event a line as key=value, to stderr or a file, from every process alike.
+"""Logging: one event per line as key=value, to stderr or a file, from every process.
 
 Why structlog: docs/decisions/0012-structlog.md.
 """
@@ -28,9 +28,9 @@ def set_up(
 ) -> None:
     """Send this process's events to `logfile` (`-`: stderr), each marked with `worker`.
 
-    Of foreign code only warnings are told, but of a plugin's own `package` as much as of ours.
-    A file is opened for appending and opened anew once logrotate has moved it away. With
-    `state_dir`, the process keeps a log of its own there, too, for `supervisorctl tail`.
+    Third-party code logs warnings and above, a plugin's own `package` as much as vpcrouter.
+    A file is opened for appending and reopened once logrotate has moved it. With `state_dir`,
+    the process also keeps its own log there, for `supervisorctl tail`.
     """
 
     def mark(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Any:
@@ -57,7 +57,7 @@ def set_up(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     if state_dir is not None:
-        # It is one folder for all: one of them says it when it cannot be written.
+        # All processes share one folder: only one of them warns if it cannot be written.
         complain_at = logging.WARNING if worker == SUPERVISOR else logging.DEBUG
         root.handlers.append(OwnLog(OwnLog.path_of(state_dir, worker), complain_at))
     for each in root.handlers:
@@ -65,7 +65,7 @@ def set_up(
     root.setLevel(logging.WARNING)
     for ours in ("vpcrouter", "workers", package):
         logging.getLogger(ours).setLevel(logging.DEBUG if verbose else logging.INFO)
-    # It misses a file that the unit hides, and needs it only for what nobody does here.
+    # It warns about a file that the systemd unit hides and that is not needed here.
     logging.getLogger("pyroute2.netlink.rtnl.tcmsg").setLevel(logging.ERROR)
 
 
@@ -85,7 +85,7 @@ def _formatter(shared: list[structlog.typing.Processor]) -> logging.Formatter:
 
 
 def finish() -> None:
-    """Have the last lines written, before the process ends; waits for a moment at most."""
+    """Flush the last lines before the process exits; waits for a moment at most."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, OwnLog):
             handler.finish()
@@ -98,7 +98,7 @@ def get(name: str) -> structlog.stdlib.BoundLogger:
 
 
 class Later:
-    """A logger whose lines are written by `flush`: what is urgent comes first."""
+    """A logger that defers its lines until `flush`, so that urgent work comes first."""
 
     def __init__(self, log: structlog.stdlib.BoundLogger) -> None:
         self._log = log
@@ -112,7 +112,7 @@ class Later:
     error = partialmethod(log, logging.ERROR)
 
     def flush(self) -> None:
-        """Write all of them, in their order."""
+        """Write all lines in order."""
         lines, self._lines = self._lines, []
         for level, event, facts in lines:
             self._log.log(level, event, **facts)

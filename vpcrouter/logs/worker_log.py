@@ -1,4 +1,4 @@
-"""The log that each process keeps of its own lines: small, and never in anybody's way."""
+"""The log that each process keeps of its own lines: small and non-blocking."""
 
 import contextlib
 import logging
@@ -20,12 +20,12 @@ FINISH_S = 0.5
 class OwnLog(logging.Handler):
     """Appends lines to a file of at most `MAX_BYTES` and keeps one older file beside it.
 
-    A thread of its own writes, so that a full, slow or hanging disk costs lines and nothing
-    else. Lines are ASCII: whoever reads from the middle never cuts a character.
+    A separate thread writes, so that a full, slow or hanging disk costs lines and nothing else.
+    Lines are ASCII, so that reading from the middle never splits a character.
     """
 
     def __init__(self, path: Path, complain_at: int = logging.WARNING) -> None:
-        """`complain_at` is the level at which a loss of lines is said, once."""
+        """`complain_at` is the level at which a loss of lines is logged, once."""
         super().__init__()
         self._complain_at = complain_at
         self._path = path
@@ -36,7 +36,7 @@ class OwnLog(logging.Handler):
 
     @staticmethod
     def path_of(state_dir: str, worker: str) -> Path:
-        """Where `worker` keeps its log."""
+        """The path of the log of `worker`."""
         return Path(state_dir) / FOLDER / f"{worker}.log"
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -54,7 +54,7 @@ class OwnLog(logging.Handler):
 
     def _keep(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # the main thread's
-        with contextlib.suppress(OSError):  # the main thread says it, where it is forbidden
+        with contextlib.suppress(OSError):  # the main thread logs it if forbidden
             privileges.give_up()
         try:
             self._file = self._open()
@@ -76,7 +76,7 @@ class OwnLog(logging.Handler):
                 self._file.close()
                 self._file = None
                 self._path.replace(self._path.with_suffix(".log.1"))
-            elif not status.st_nlink:  # somebody has deleted it
+            elif not status.st_nlink:  # the file has been deleted
                 self._file.close()
                 self._file = None
         if self._file is None:
@@ -90,9 +90,9 @@ class OwnLog(logging.Handler):
         return self._path.open("ab", buffering=0)
 
     def _complain(self, error: OSError) -> None:
-        """Say once that lines are lost, on the other logs."""
+        """Log once, to the other handlers, that lines are lost."""
         if self._has_complained:
             return
         self._has_complained = True
-        said = "%s cannot be written: %s; supervisorctl's tail shows less"
+        said = "%s cannot be written: %s; supervisorctl tail will miss lines"
         logging.getLogger(__name__).log(self._complain_at, said, self._path, error.strerror)

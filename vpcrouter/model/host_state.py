@@ -1,4 +1,4 @@
-"""The states of hosts: what all monitors together say."""
+"""The states of hosts, merged from the reports of all monitors."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from vpcrouter.model.messages import HealthReport
 
 
 class State(StrEnum):
-    """The four states of a host. Nothing may be done on account of an unknown one."""
+    """The four states of a host. An unknown state is never a reason to change a route."""
 
     HEALTHY = "healthy"
     QUESTIONABLE = "questionable"
@@ -28,7 +28,7 @@ class CheckResult(NamedTuple):
 
     @classmethod
     def of(cls, states: Mapping[str, State]) -> "CheckResult":
-        """By the state of each host."""
+        """From the state of each host."""
         return cls(
             *(
                 frozenset(host for host, its in states.items() if its is state)
@@ -39,12 +39,13 @@ class CheckResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What all monitors together say. A host in none of the sets is unknown.
+    """The merged result of all monitors. A host in none of the sets is unknown.
 
-    `failed_since` has the monotonic time of each failed host's first judgement, where the
-    monitor gave one. `presumed` are the unknown hosts that some monitor calls healthy and none
-    calls otherwise: good enough for a route on a failed host, and for nothing else. `damped`
-    hosts, whatever their state, have failed so often of late that any other is better.
+    `failed_since` has the monotonic time at which a monitor first judged each failed host
+    failed, where it reported one. `presumed` are the unknown hosts that at least one monitor
+    reports healthy and none reports otherwise: they may take over a failed host's routes, and
+    nothing else. `damped` hosts, whatever their state, failed so often recently that any other
+    host is preferred.
     """
 
     healthy: frozenset[str] = frozenset()
@@ -78,17 +79,17 @@ def merge(
     for report in reports:
         failed |= report.failed
         questionable |= report.questionable
-        # Of whoever judged just these hosts, none need be sorted out.
+        # A report on exactly these hosts needs no filtering.
         is_of_these = report.judged is wanted
         healthy_of[report.monitor] = report.healthy if is_of_these else wanted & report.healthy
-        for host in report.failed & wanted & report.changed_s.keys():
-            at_s = report.changed_s[host]
+        for host in report.failed & wanted & report.failed_since_at.keys():
+            at_s = report.failed_since_at[host]
             since[host] = min(at_s, since.get(host, at_s))
     nobody: frozenset[str] = frozenset()
     said = [healthy_of.get(monitor, nobody) for monitor in monitors]
     healthy = reduce(and_, said) if said else nobody
     presumed = nobody
-    if any(len(each) != len(healthy) for each in said):  # as nearly never
+    if any(len(each) != len(healthy) for each in said):  # rarely
         presumed = nobody.union(*said) - healthy
     bad = failed | questionable
     return Health(
@@ -101,5 +102,5 @@ def merge(
 
 
 def _without(hosts: frozenset[str], bad: Collection[str]) -> frozenset[str]:
-    """Sets of thousands are not copied for nothing."""
+    """Avoids copying sets of thousands of hosts where nothing changes."""
     return hosts if hosts.isdisjoint(bad) else hosts.difference(bad)

@@ -1,7 +1,7 @@
-"""What workers and supervisor tell each other: whole states, of which the newest counts.
+"""Messages between workers and the supervisor: whole states, of which the newest counts.
 
-`readers` says which roles the supervisor relays a message to. Every message may be lost,
-repeated or overtaken at the cost of one cycle and no correctness.
+`readers` names the roles that the supervisor relays a message to. A message that is lost,
+repeated or overtaken costs one cycle and never correctness.
 """
 
 from collections.abc import Mapping
@@ -25,19 +25,19 @@ class Message:
 
     readers: ClassVar[frozenset[str]] = frozenset()
     for_successor: ClassVar[bool] = False
-    """Whether the next generation of the worker that sent it is given it too."""
+    """Whether the supervisor also passes it to the next generation of its sender."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat(Message):
-    """The work loop turns; the first one of a generation also says what the worker is."""
+    """The work loop is alive; the first one of a generation also carries the worker's info."""
 
     info: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SpecReport(Message):
-    """What the watcher has: the last good route spec, and what is wrong with a newer one."""
+    """The watcher's last accepted route spec, and the faults of a newer one that was refused."""
 
     readers = frozenset({RECONCILER, API})
     for_successor = True
@@ -54,9 +54,9 @@ class HostList(Message):
 
 
 class Hosts(frozenset[str]):
-    """Hosts that are told of again and again, by thousands: only the first time costs much.
+    """A set of hosts, possibly thousands, that is sent repeatedly at little cost.
 
-    Who sends them keeps their written form, and who reads them the set, one for all senders.
+    The sender caches the encoded text, the reader the set, one for all senders.
     """
 
     @cached_property
@@ -65,7 +65,7 @@ class Hosts(frozenset[str]):
 
     @property
     def shared(self) -> "Hosts":
-        """The very set that whoever reads of these hosts gets."""
+        """The cached set that every reader of these hosts gets."""
         return hosts_of(self.text)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -74,7 +74,7 @@ class Hosts(frozenset[str]):
 
 @lru_cache(maxsize=8)
 def hosts_of(text: str) -> Hosts:
-    """What `Hosts.text` stands for."""
+    """The inverse of `Hosts.text`."""
     return Hosts(text.split())
 
 
@@ -82,10 +82,10 @@ def hosts_of(text: str) -> Hosts:
 class HealthReport(Message):
     """One monitor's judgement. A host in none of the sets is unknown.
 
-    `changed_s` is the monotonic time of each failed host's judgement. `isolated` says why nothing
-    can be judged from here, `doubt` why its answers are not to be believed; `probes` is False for
-    a monitor that passes on somebody else's word. `judged` has all hosts, where that is known:
-    then what is sent are the few not healthy.
+    `failed_since_at` is the monotonic time at which each failed host was judged failed.
+    `isolated` is the reason why the monitor is isolated, `doubt` the reason why its answers are
+    not trusted; `probes` is False for a monitor that reports another system's judgement.
+    `judged` has all hosts, where known: only those that are not healthy are then sent.
     """
 
     readers = frozenset({RECONCILER, API})
@@ -94,7 +94,7 @@ class HealthReport(Message):
     healthy: frozenset[str] = frozenset()
     questionable: frozenset[str] = frozenset()
     failed: frozenset[str] = frozenset()
-    changed_s: Mapping[str, float] = field(default_factory=dict)
+    failed_since_at: Mapping[str, float] = field(default_factory=dict)
     isolated: str = ""
     probes: bool = True
     judged: Hosts = field(default=Hosts(), compare=False, repr=False)
@@ -108,7 +108,7 @@ class HealthReport(Message):
         return _all_healthy_but, (others, replace(self, healthy=frozenset()))
 
     def of_one_away(self) -> "HealthReport":
-        """What still counts once the monitor is gone: nothing is known to be healthy."""
+        """What remains valid once the monitor has exited: no host is known to be healthy."""
         nobody: frozenset[str] = frozenset()
         return replace(self, healthy=nobody, questionable=nobody)
 
@@ -119,10 +119,9 @@ def _all_healthy_but(others: frozenset[str], report: HealthReport) -> HealthRepo
 
 @dataclass(frozen=True, slots=True)
 class Flaps:
-    """How often a host has failed of late, in monotonic seconds.
+    """A host's recent failures, in monotonic seconds.
 
-    It takes no routes until `until_s` if there are others; `level` is how many times in a row
-    it came to that.
+    The host is damped until `until_s`; `level` counts how many times in a row it was damped.
     """
 
     failed_s: tuple[float, ...] = ()
@@ -132,7 +131,7 @@ class Flaps:
 
 @dataclass(frozen=True, slots=True)
 class DampingReport(Message):
-    """What the reconciler knows of the hosts that have failed of late."""
+    """The hosts that failed recently, as the reconciler counts them."""
 
     readers = frozenset({API})
     for_successor = True
@@ -141,11 +140,11 @@ class DampingReport(Message):
 
 @dataclass(frozen=True, slots=True)
 class RoutingReport(Message):
-    """Where the reconciler stands; plain values, as the API shows them.
+    """The state of the reconciler, in plain values as the API shows them.
 
-    `sentence` is what the last cycle decided; `trouble` why EC2 can't be read or written;
-    `cycles` counts completed cycles, 0 until the first full view was brought to the spec;
-    `pending` the changes still to be made, which take `expected_s` at most.
+    `sentence` is what the last cycle decided; `trouble` is why EC2 cannot be read or written;
+    `cycles` counts completed cycles, 0 until the first full view was reconciled; `pending` is
+    the number of changes still to be made, which take `expected_s` at most.
     """
 
     readers = frozenset({API})
@@ -160,9 +159,9 @@ class RoutingReport(Message):
 
 @dataclass(frozen=True, slots=True)
 class ViewReport(Message):
-    """The spec in force and what EC2 says, as `describe.body` writes them.
+    """The spec in force and the view of EC2, as `describe.body` encodes them.
 
-    It can be large: whoever passes it on need not look inside.
+    It can be large, so it is relayed without being decoded.
     """
 
     readers = frozenset({API})
@@ -188,11 +187,11 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True)
 class Orders(Message):
-    """All that operators have ordered since the daemon started; `number` grows with each order.
+    """All orders of operators since the daemon started; `number` grows with each order.
 
-    `stopped` are the workers that are to stay stopped, `starts` says how often each was told
-    to start, `signals` how often each was signalled, and with which number at last, and
-    `reloads` how often the settings were to be read anew.
+    `stopped` are the workers to keep stopped, `starts` counts the start orders of each worker,
+    `signals` the signal orders of each with the last signal number, and `reloads` the reload
+    orders.
     """
 
     number: int = 0
@@ -223,9 +222,9 @@ class Orders(Message):
 
 @dataclass(frozen=True, slots=True)
 class WorkersReport(Message):
-    """All workers, from the supervisor itself, and the orders that it has carried out.
+    """The supervisor's report of all workers and of the orders it has carried out.
 
-    `reloads` counts the reloads that have ended, `reload_faults` says why the last one failed.
+    `reloads` counts finished reloads, `reload_faults` has the reasons why the last one failed.
     """
 
     readers = frozenset({API, CONTROL})
@@ -237,7 +236,7 @@ class WorkersReport(Message):
 
 @dataclass(frozen=True, slots=True)
 class SettingsReport(Message):
-    """The settings read anew (a `config.Settings`), or what is wrong with them."""
+    """The reloaded settings (a `config.Settings`), or their faults."""
 
     settings: Any
     faults: tuple[str, ...] = ()
@@ -245,9 +244,9 @@ class SettingsReport(Message):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A message under way: which life of which worker sent it, and when (monotonic seconds).
+    """A message in transit: which generation of which worker sent it, and when (monotonic seconds).
 
-    `pickled` is it as it came, so that passing it on costs no second pickling.
+    `pickled` is the message as received, so that relaying it needs no second pickling.
     """
 
     worker: str

@@ -26,7 +26,7 @@ class RouteSpec:
 
 
 Document = str | bytes | Mapping[str, Any] | RouteSpec
-"""A route spec as it arrives: JSON text, what that text says, or checked already."""
+"""A route spec as received: JSON text, the decoded mapping, or an already checked one."""
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -34,7 +34,7 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 def parse_spec(document: Document) -> RouteSpec:
-    """Check `document` and make a route spec of it.
+    """Check `document` and convert it into a route spec.
 
     Raises SpecError with every fault, each naming its entry.
     """
@@ -54,7 +54,7 @@ def parse_spec(document: Document) -> RouteSpec:
             continue
         if cidr in written_as:
             other = written_as[cidr]
-            same = "is there twice" if other == key else f"is the same CIDR as {_show(other)}"
+            same = "is listed twice" if other == key else f"is the same CIDR as {_show(other)}"
             faults.append(f"{_show(key)}: {same}")
             continue
         written_as[cidr] = key
@@ -69,9 +69,9 @@ def parse_spec(document: Document) -> RouteSpec:
 
 
 def merge_specs(specs: Mapping[str, RouteSpec]) -> RouteSpec:
-    """One route spec of several, each known by a name.
+    """Merge several named route specs into one.
 
-    Raises SpecError for each CIDR that is in two of them, naming both.
+    Raises SpecError with each CIDR that two of them contain, and both names.
     """
     faults: list[str] = []
     warnings: list[str] = []
@@ -109,7 +109,7 @@ def _read_json(text: str | bytes) -> list[tuple[str, Any]]:
 
 
 def _check_cidr(key: Any, faults: list[str]) -> str | None:
-    """The canonical CIDR, as EC2 would make it of `key`."""
+    """The canonical CIDR, as EC2 would normalise `key`."""
     if not isinstance(key, str):
         faults.append(f"{_show(key)}: a CIDR is text, not {_type(key)}")
         return None
@@ -117,7 +117,7 @@ def _check_cidr(key: Any, faults: list[str]) -> str | None:
     try:
         network = ipaddress.ip_network(key, strict=False)
     except ValueError:
-        faults.append(f"{_show(key)}: is no CIDR")
+        faults.append(f"{_show(key)}: is not a CIDR")
         return None
     if network.version != 4:
         faults.append(f"{_show(key)}: only IPv4 destinations are supported")
@@ -148,12 +148,12 @@ def _host_faults(hosts: list[Any] | tuple[Any, ...]) -> Iterator[str]:
         try:
             address = ipaddress.ip_address(host)
         except ValueError:
-            yield f"host {place}, {_show(host)}, is no IP address"
+            yield f"host {place}, {_show(host)}, is not an IP address"
             continue
         if address.version != 4:
             yield f"host {place}, {_show(host)}: only IPv4 hosts are supported"
         elif address.is_unspecified or address.is_multicast:
-            yield f"host {place}, {_show(host)}, is no address of a host"
+            yield f"host {place}, {_show(host)}, is not a host address"
 
 
 def _show(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What EC2 says of one VPC at one moment: route tables, subnets, interfaces; plain data."""
+"""The view of one VPC, as EC2 describes it: route tables, subnets, interfaces; plain data."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 STATIC = "CreateRoute"
-"""The origin of a route that somebody created, the only kind that can be ours."""
+"""The origin of a static route, the only kind that vpcrouter may manage."""
 
 
 class Route(NamedTuple):
@@ -24,12 +24,12 @@ class Route(NamedTuple):
 
     @property
     def is_static_to_instance(self) -> bool:
-        """Whether somebody created it and it points at an interface or instance."""
+        """Whether it is a static route to an interface or instance."""
         return self.origin == STATIC and not self.other and bool(self.interface or self.instance)
 
     @property
     def target(self) -> str:
-        """What it points at, for people."""
+        """The target, for display."""
         return self.interface or self.instance or self.other or "nothing"
 
 
@@ -44,10 +44,10 @@ class RouteTable:
 
 
 def shared(table: RouteTable, known: RouteTable | None) -> RouteTable:
-    """`table` of the very routes of `known` wherever both say the same; `known` if all do.
+    """`table` with the route objects of `known` wherever both are equal; `known` if all are.
 
-    Those come first, in the order of `known` and under its very keys. Comparing the two is quick
-    then, and keeps nothing else waiting.
+    Shared routes come first, in the order of `known` and under its key objects. Comparing the
+    two tables is then quick and does not delay other work.
     """
     if known is None:
         return table
@@ -88,7 +88,7 @@ class Interface:
 
 
 class RouteKey(NamedTuple):
-    """Names one route of the VPC."""
+    """Identifies one route of the VPC."""
 
     table: str
     cidr: str
@@ -114,14 +114,14 @@ class View:
         found: dict[str, Interface] = {}
         for interface in self.interfaces.values():
             if not interface.is_instances:
-                continue  # a route to it could never be changed again
+                continue  # a route to it could never be changed back
             for address in interface.addresses:
                 if address not in found or interface.instance:
                     found[address] = interface
         return found
 
     def is_ours(self, route: Route) -> bool:
-        """Whether a route is a static one to an instance's interface, there or gone."""
+        """Whether it is a static route to an instance's interface, existing or deleted."""
         if not route.is_static_to_instance:
             return False
         interface = self.interfaces.get(route.interface or "")
@@ -131,7 +131,7 @@ class View:
         return sum(self.is_ours(route) for table in self.tables for route in table.routes.values())
 
     def with_routes(self, routes: Iterable[tuple[RouteKey, Route | None]]) -> "View":
-        """This view with some routes set, or taken away (None)."""
+        """This view with some routes set or removed (None)."""
         by_table: dict[str, dict[str, Route | None]] = {}
         for key, route in routes:
             by_table.setdefault(key.table, {})[key.cidr] = route
@@ -145,7 +145,7 @@ class View:
         )
 
     def shared(self, known: "View") -> "View":
-        """This view, of the very parts of `known` wherever both say the same."""
+        """This view, sharing the objects of `known` wherever both are equal."""
         before = {table.id: table for table in known.tables}
         tables = (shared(table, before.get(table.id)) for table in self.tables)
         is_same = (self.interfaces, self.subnets) == (known.interfaces, known.subnets)
@@ -153,7 +153,7 @@ class View:
 
     def _with_tables(self, tables: Iterable[RouteTable]) -> "View":
         view = View(self.vpc, tuple(tables), self.interfaces, self.subnets)
-        view.__dict__["interface_of"] = self.interface_of  # found once: the interfaces are the same
+        view.__dict__["interface_of"] = self.interface_of  # the interfaces are the same
         return view
 
 

@@ -1,10 +1,10 @@
-"""Whether a prober's answers have really come in: the kernel counts them, too."""
+"""Checks a prober's count of answers against the kernel's counters."""
 
 from pathlib import Path
 from typing import Protocol
 
 TABLES = Path("/proc/self/net")
-"""The counters of our own network namespace (snmp_counter.rst of the kernel's documentation)."""
+"""The counters of this network namespace (snmp_counter.rst of the kernel's documentation)."""
 
 
 class KernelCount:
@@ -14,7 +14,7 @@ class KernelCount:
         self._names = frozenset(names)
 
     def read(self) -> int | None:
-        """None where the kernel does not show it."""
+        """None where the kernel does not provide it."""
         try:
             rows = {**_snmp(), **_snmp6()}
         except (OSError, ValueError):
@@ -24,7 +24,7 @@ class KernelCount:
 
 
 def _snmp() -> dict[str, int]:
-    """Two lines a protocol: the names, the numbers."""
+    """Two lines per protocol: the names, then the numbers."""
     lines = (TABLES / "snmp").read_text(encoding="ascii").splitlines()
     rows: dict[str, int] = {}
     for names, numbers in zip(lines[::2], lines[1::2], strict=True):
@@ -35,7 +35,7 @@ def _snmp() -> dict[str, int]:
 
 
 def _snmp6() -> dict[str, int]:
-    """A name and a number a line; there is no such table without IPv6."""
+    """One name and number per line; the table does not exist without IPv6."""
     try:
         lines = (TABLES / "snmp6").read_text(encoding="ascii").splitlines()
     except FileNotFoundError:
@@ -44,7 +44,7 @@ def _snmp6() -> dict[str, int]:
 
 
 class Audited(Protocol):
-    """What is asked of a prober."""
+    """The part of a prober that is audited."""
 
     @property
     def answers(self) -> int: ...
@@ -53,10 +53,10 @@ class Audited(Protocol):
 
 
 class Audit:
-    """Compares what a prober tells of with what the kernel has seen come in.
+    """Compares a prober's count of answers with the packets the kernel received.
 
-    Whatever else the machine receives is counted, too, so this finds answers that never came,
-    and never blames ones that did.
+    The kernel also counts what other programs receive. So this may miss invented answers, but
+    never doubts real ones.
     """
 
     def __init__(self, prober: Audited) -> None:
@@ -66,14 +66,14 @@ class Audit:
         self._seen: int | None = None
 
     def look(self) -> str:
-        """Why the answers since `begin` are not to be believed, or nothing."""
+        """Why the answers since `begin` are not trusted, or an empty string."""
         told = self._prober.answers - self._told
         self._seen = self._prober.counted()
         if self._base is None or self._seen is None or told <= (came := self._seen - self._base):
             return ""
-        return f"{told} answers were counted, but the kernel has seen {came} at most"
+        return f"{told} answers counted, but the kernel received at most {came}"
 
     def begin(self) -> None:
-        """Count from here on. All that had come in by the last `look` must have been read."""
+        """Restart counting. All that had arrived by the last `look` must have been read."""
         self._told = self._prober.answers
         self._base = self._seen

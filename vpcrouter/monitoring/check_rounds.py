@@ -12,31 +12,31 @@ from vpcrouter.logs.log_once import Trouble
 from vpcrouter.model.messages import HealthReport
 
 CheckAll = Callable[[Sequence[str]], tuple[Iterable[str], ...]]
-"""Given all hosts, returns those failed, those questionable and, where it gives a third
-collection, those of which it knows nothing; all others are healthy."""
+"""Given all hosts, returns the failed ones, the questionable ones and, optionally, the unknown
+ones; all others are healthy."""
 
 log = logs.get(__name__)
 
 
 class Source(Protocol):
-    """What learns of hosts between checks, in threads or by descriptors of its own."""
+    """Receives news of hosts between checks, in threads or on descriptors of its own."""
 
     @property
     def fds(self) -> Sequence[int]:
-        """Descriptors that become readable when there is something to tend to."""
+        """Descriptors that become readable when `tend` has work to do."""
 
     def tend(self, hosts: Sequence[str]) -> bool:
-        """Take what has come and ask for more; never waits. Whether it is reason to check now.
+        """Process news and request more, without waiting; return whether to check now.
 
-        Called at least every interval. What it raises ends the worker, which begins anew.
+        Called at least every interval. An exception ends the worker, which is then restarted.
         """
 
 
 class CheckRounds:
-    """A Probing (see `monitor_loop`). A failed host counts at once, and is healthy again after
-    `hold_s` without a failure.
+    """A Probing (see `monitor_loop`). A host fails at once, and is healthy again after `hold_s`
+    without a failure.
 
-    A check that raises, or returns what it must not, is not knowing: its hosts are unknown.
+    When a check raises or returns an invalid result, its hosts are unknown.
     """
 
     def __init__(
@@ -47,9 +47,9 @@ class CheckRounds:
         isolation_share: float | None = None,
         source: Source | None = None,
     ) -> None:
-        """`isolation_share` is None where the check asks somebody else instead of the hosts.
+        """`isolation_share` is None for a check that does not probe the hosts itself.
 
-        When `source` has news, all are checked at once.
+        When `source` has news, all hosts are checked at once.
         """
         isolation = None
         if isolation_share is not None:
@@ -63,7 +63,7 @@ class CheckRounds:
         self._hosts: tuple[str, ...] = ()
         self._due_s = time.monotonic()
         self._trouble = Trouble(
-            log, "the check failed; it says nothing of the hosts", "the check works again"
+            log, "monitor error; host states unknown until a check succeeds", "monitor recovered"
         )
 
     def wake_s(self, now_s: float, latest_s: float) -> float:
@@ -90,8 +90,8 @@ class CheckRounds:
         try:
             failed, questionable, unknown = self._checked()
         except MemoryError:
-            raise  # a new generation begins with an empty memory
-        except Exception as error:  # whatever a plugin may raise says nothing of the hosts
+            raise  # a new generation starts with its memory freed
+        except Exception as error:  # an exception in a plugin is no evidence about the hosts
             self._trouble.tell(repr(error))
             for host in self._hosts:
                 self.judge.unsent(host, time.monotonic())
@@ -105,7 +105,7 @@ class CheckRounds:
                 self.judge.unsent(host, now_s)
             else:
                 self.judge.answered(host, now_s, host in questionable)
-        self.judge.witnesses(now_s)  # who all have just been asked
+        self.judge.witnesses(now_s)  # all of them have just been checked
         self.judge.settle(now_s)
 
     def _checked(self) -> tuple[frozenset[str], ...]:
@@ -114,8 +114,10 @@ class CheckRounds:
             failed, questionable, *rest = (frozenset(part) for part in answer)
             [unknown] = rest or [frozenset()]
         except (TypeError, ValueError):
-            raise PluginError(f"a check returns two lists of hosts, not {answer!r}") from None
+            raise PluginError(
+                f"a check must return two or three lists of hosts, not {answer!r}"
+            ) from None
         strange = (failed | questionable | unknown) - frozenset(self._hosts)
         if strange:
-            raise PluginError(f"a check returned what is no host: {sorted(map(repr, strange))}")
+            raise PluginError(f"a check returned unknown hosts: {sorted(map(repr, strange))}")
         return failed, questionable, unknown

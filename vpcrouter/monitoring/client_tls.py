@@ -1,4 +1,4 @@
-"""The TLS settings of a client: whom it trusts, what it shows."""
+"""TLS settings of a client: trusted CAs and the client certificate."""
 
 import ssl
 import time
@@ -18,7 +18,7 @@ log = logs.get(__name__)
 class TlsFiles:
     """Paths of PEM files, and whether servers' certificates are verified.
 
-    Without `ca` the system's authorities are trusted; without `key` it is in the file `cert`.
+    Without `ca` the system's CAs are trusted; without `key` the key is in the file `cert`.
     """
 
     ca: str | None = None
@@ -36,11 +36,13 @@ class TlsFiles:
             _check_readable(self.cert)
             _check_readable(self.key or self.cert)
             try:
-                # A key under a password is refused; OpenSSL would ask for it on the terminal.
+                # An encrypted key is refused; OpenSSL would prompt for its password.
                 context.load_cert_chain(self.cert, self.key, password="")
             except (ssl.SSLError, ValueError):
                 where = self.cert if self.key is None else f"{self.cert} and {self.key}"
-                raise ValueError(f"{where}: no certificate and a key to it, open") from None
+                raise ValueError(
+                    f"{where}: not a certificate with its unencrypted private key"
+                ) from None
         return context
 
     def _of_authorities(self) -> ssl.SSLContext:
@@ -50,7 +52,7 @@ class TlsFiles:
         try:
             return ssl.create_default_context(cafile=self.ca)
         except ssl.SSLError:
-            raise ValueError(f"{self.ca}: no certificates in PEM format") from None
+            raise ValueError(f"{self.ca}: no PEM certificates found") from None
 
     def paths(self) -> Iterator[str]:
         """The files that there are."""
@@ -58,7 +60,7 @@ class TlsFiles:
 
 
 class ClientTls:
-    """The context of some files, made anew when they have changed: certificates are renewed."""
+    """A TLS context that is reloaded when its files change, as when certificates are renewed."""
 
     def __init__(
         self, files: TlsFiles | None = None, clock: Callable[[], float] = time.monotonic
@@ -71,7 +73,7 @@ class ClientTls:
         self._looked_s = clock()
 
     def context(self) -> ssl.SSLContext:
-        """Raises ValueError with a sentence when the files were never good."""
+        """Raises ValueError with a sentence if the files have never been valid."""
         if self._context is None:
             self._context = self._files.load()
         elif self._clock() - self._looked_s >= LOOK_S:
@@ -84,9 +86,9 @@ class ClientTls:
         try:
             self._context = self._files.load()
         except ValueError as error:
-            log.error("the TLS files have changed and are no good; the old ones count", why=error)
+            log.error("new TLS files rejected; keeping the old ones", why=error)
         else:
-            log.info("the TLS files have changed; the new ones count")
+            log.info("TLS files reloaded")
 
 
 def _check_readable(path: str) -> None:

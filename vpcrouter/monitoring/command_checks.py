@@ -1,4 +1,4 @@
-"""Checks by commands of the user's own, a process for each host, some of them at once."""
+"""Health checks by user-supplied commands: one process per host, several in parallel."""
 
 import heapq
 import os
@@ -18,7 +18,7 @@ from vpcrouter.monitoring.timing import Timing
 
 HOST = "{host}"
 HEALTHY, QUESTIONABLE, FAILED = range(3)
-"""The exit statuses that say something of the host."""
+"""The exit statuses that define a host's state."""
 GRACE_S = 10.0
 LATE_LOG_S = 60.0
 
@@ -27,7 +27,7 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CommandCheck:
-    """What is run for each host, when, and how many at once. `argv` may have `{host}` in it."""
+    """The command for each host, its timing and parallelism. `argv` may contain `{host}`."""
 
     argv: tuple[str, ...]
     timing: Timing
@@ -39,10 +39,10 @@ class CommandCheck:
 
 
 class CommandChecks:
-    """A Probing (see `monitor_loop`). Commands are waited for by others.
+    """A Probing (see `monitor_loop`). The command server waits for the commands.
 
-    No Prober of `scheduled_probes`, which has a probe's time-out run from when it is handed over:
-    here it runs from when its turn has come among `parallel` others.
+    This is not a Prober of `scheduled_probes`, whose time-outs start when a probe is handed over:
+    here the time-out starts when one of the `parallel` slots is free.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class CommandChecks:
         self._reasons = Reasons(monitor)
         self._due: list[tuple[float, int, str]] = []
         self._turn_of: dict[str, int] = {}
-        """Which entry in `_due` is the host's; -1 while its command runs."""
+        """The number of the host's entry in `_due`; -1 while its command runs."""
         self._running: dict[int, tuple[str, float]] = {}
-        """The host of each command under way, and since when."""
+        """The host and start time of each running command."""
         self._number = 0
         self._late = Seldom(LATE_LOG_S)
 
@@ -80,7 +80,7 @@ class CommandChecks:
         return min(due_s, self.judge.ask_due_s(), latest_s)
 
     def turn(self, ready: Collection[int], hosts: Sequence[str] | None) -> None:
-        """Raises PluginError when no command can be run any more."""
+        """Raises PluginError when commands can no longer be run."""
         self._collect()
         if hosts is not None:
             self._set_hosts(hosts)
@@ -95,15 +95,15 @@ class CommandChecks:
         for ended in self._commands.ended():
             self._on_end(ended)
         if self._running and now_s >= self._overdue_s():
-            raise PluginError("the keeper of the commands says nothing")
+            raise PluginError("the command server does not respond")
 
     def _overdue_s(self) -> float:
-        """When something of the command that has run for longest should have been heard."""
+        """When the longest-running command should have been reported at the latest."""
         _, started_s = next(iter(self._running.values()))
         return started_s + self._timing.timeout_s + GRACE_S
 
     def _set_hosts(self, hosts: Sequence[str]) -> None:
-        """Check these from now on, new ones at once."""
+        """Check these hosts from now on, new ones at once."""
         now_s = self._clock()
         self.judge.set_hosts(hosts, now_s)
         self._reasons.keep(hosts)
@@ -118,7 +118,7 @@ class CommandChecks:
                 self._plan(host, now_s)
 
     def _settle(self) -> None:
-        """Have witnesses checked at once, and hear what follows from those that have been."""
+        """Schedule checks of witnesses at once, and settle with the results so far."""
         now_s = self._clock()
         for host in self.judge.witnesses(now_s):
             self._asked.add(host)
@@ -144,7 +144,7 @@ class CommandChecks:
     def _start(self, number: int, host: str, now_s: float) -> None:
         trouble = self._commands.start(self._check.order(number, host))
         if trouble:
-            self._on_unknown(host, f"the command cannot be started: {trouble}")
+            self._on_unknown(host, f"could not start command: {trouble}")
             self._plan(host, now_s + self._timing.interval_s)
             return
         self._turn_of[host] = -1
@@ -153,7 +153,7 @@ class CommandChecks:
     def _note_late(self, late_s: float) -> None:
         if late_s > self._timing.interval_s and self._late.is_time(self._clock()):
             log.warning(
-                "checks are late: there are more than can be run in the interval",
+                "check schedule overrun: more commands than can run in the interval",
                 late_s=round(late_s, 3),
                 parallel=self._check.parallel,
             )
@@ -164,10 +164,10 @@ class CommandChecks:
             return
         self._asked.discard(host)
         now_s = self._clock()
-        log.debug("the command ended", host=host, **_shown(ended))
+        log.debug("command ended", host=host, **_shown(ended))
         due_s = started_s + self._timing.interval_s
         if ended.end is End.TIMEOUT:
-            self._on_miss(host, f"the command did not end within {self._timing.timeout_s:g} s")
+            self._on_miss(host, f"command timed out after {self._timing.timeout_s:g} s")
         elif ended.end is End.EXIT and ended.status == FAILED:
             self._on_miss(host, f"exit status {FAILED}")
         elif ended.end is End.EXIT and ended.status in {HEALTHY, QUESTIONABLE}:
@@ -188,7 +188,7 @@ class CommandChecks:
 
     def _on_unknown(self, host: str, reason: str) -> None:
         self.judge.unsent(host, self._clock())
-        self._reasons.note(host, f"{reason}; it says nothing of the host")
+        self._reasons.note(host, f"{reason}; not counted as a miss")
 
 
 def _shown(ended: Ended) -> dict[str, object]:
@@ -199,7 +199,7 @@ def _why_unknown(ended: Ended) -> str:
     if ended.end is End.EXIT:
         return f"exit status {ended.status}"
     if ended.end is End.SIGNAL:
-        return f"the command was ended by signal {ended.status}"
+        return f"command killed by signal {ended.status}"
     if ended.end is End.NOT_STARTED:
-        return f"the command cannot be started: {ended.text}"
-    return "what became of the command is not known"
+        return f"could not start command: {ended.text}"
+    return "command result unknown"

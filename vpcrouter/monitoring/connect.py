@@ -1,6 +1,6 @@
 """Probers over non-blocking TCP connections, one for each probe.
 
-What a connection is for, and what of it counts as an answer, is the subclass's business.
+The subclass decides what a connection is used for and what counts as an answer.
 """
 
 import errno
@@ -24,11 +24,11 @@ READ_AT_ONCE = 256
 
 RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 ENDED = KernelCount("Tcp.EstabResets")
-"""Connections that stood and were reset, as each is that has answered (RFC 4022)."""
+"""Established connections that were reset, as each answered probe is (RFC 4022)."""
 
 
 class Pending(Protocol):
-    """What is under way on one connection."""
+    """A probe in flight on one connection."""
 
     def fileno(self) -> int: ...
 
@@ -39,7 +39,7 @@ P = TypeVar("P", bound=Pending)
 
 
 class SocketProber(ABC, Generic[P]):
-    """A Prober (see `prober`). Connections are reset at their end: no TIME_WAIT."""
+    """A Prober (see `prober`). Connections end with a reset, to avoid TIME_WAIT."""
 
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, max_pending: int | None = None
@@ -58,11 +58,11 @@ class SocketProber(ABC, Generic[P]):
 
     @abstractmethod
     def address(self, host: str) -> tuple[str, int]:
-        """Where to connect to."""
+        """The address to connect to."""
 
     @abstractmethod
     def begun(self, host: str, sock: socket.socket) -> P:
-        """`sock` is being connected to `host`; the result owns it."""
+        """Called when `sock` is connecting to `host`; the result owns the socket."""
 
     def open_socket(self, is_over_6: bool) -> socket.socket:
         """A socket to connect, watched by epoll. Raises OSError."""
@@ -72,12 +72,12 @@ class SocketProber(ABC, Generic[P]):
         return sock
 
     def ended(self, pending: P, was_answered: bool) -> None:
-        """No more is wanted of it. `was_answered`: its host has answered, and nobody else has."""
+        """The probe is finished. `was_answered`: the host itself has answered."""
         pending.close()
 
     @abstractmethod
     def advance(self, pending: P, event: int) -> bool:
-        """Do what epoll's `event` allows; True once the host has answered, False to go on.
+        """Continue as epoll's `event` allows; True once the host has answered, else False.
 
         Never waits. Raises MissedError, UnsentError.
         """
@@ -100,11 +100,11 @@ class SocketProber(ABC, Generic[P]):
         return [i for i, host in enumerate(hosts) if not self._start(host, first + i)]
 
     def _start(self, host: str, serial: int) -> bool:
-        """Begin to connect; False when that is not possible here and now."""
-        # Hosts that let us wait hold descriptors long; they must leave some to the others.
+        """Start connecting; False if that is not possible now."""
+        # Hosts that do not answer hold descriptors for long; reserve some for the others.
         room = self._max_silent if host in self._silent else self._max_pending
         if len(self._pending) >= room:
-            self.trouble = f"{room} connections are pending, as many as may be"
+            self.trouble = f"limit of {room} pending connections reached"
             return False
         try:
             sock = self.open_socket(":" in host)
@@ -128,7 +128,7 @@ class SocketProber(ABC, Generic[P]):
         outcomes, self._known = self._known, []
         events = self._epoll.poll(0, READ_AT_ONCE)
         while events and not any(fd in self._serials for fd, _ in events):
-            events = self._epoll.poll(0, READ_AT_ONCE)  # those were of sockets not in use
+            events = self._epoll.poll(0, READ_AT_ONCE)  # events of idle sockets
         if not events:
             return outcomes or None
         now_s = self._clock()
@@ -164,7 +164,7 @@ class SocketProber(ABC, Generic[P]):
             self._end(serial)
 
     def want(self, pending: P, events: int) -> None:
-        """Let `advance` be called at these of epoll's events."""
+        """Call `advance` on these epoll events."""
         self._epoll.modify(pending.fileno(), events)
 
     def _end(self, serial: int, was_answered: bool = False) -> None:
@@ -175,14 +175,14 @@ class SocketProber(ABC, Generic[P]):
 
 
 def new_socket(family: socket.AddressFamily) -> socket.socket:
-    """One that does not block, and that resets its connection when it is closed. Raises OSError."""
+    """A non-blocking socket that resets its connection on close. Raises OSError."""
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK, 0)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
     return sock
 
 
 def _raise_descriptor_limit(max_pending: int) -> int:
-    """Allow a descriptor for each pending connection, if that may be; how many can be pending."""
+    """Raise the descriptor limit as far as allowed; return how many connections may be pending."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     ours = max_pending + SPARE_DESCRIPTORS
     wanted = ours if hard == resource.RLIM_INFINITY else min(hard, ours)

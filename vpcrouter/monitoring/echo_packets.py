@@ -1,8 +1,8 @@
 """Echo packets of ICMP (RFC 792) and ICMPv6 (RFC 4443), as bytes. Pure.
 
 A probe carries its serial number, the address it goes to and a secret of this process; the
-host sends all of it back (RFC 1122, 3.2.2.6; RFC 4443, 4.2). So a reply is known to be ours
-without a table, and the number of hosts is not limited by the 16 bits of the ICMP sequence.
+host sends all of it back (RFC 1122, 3.2.2.6; RFC 4443, 4.2). So replies are matched without a
+table, and the number of hosts is not limited by the 16 bits of the ICMP sequence.
 """
 
 import socket
@@ -108,7 +108,7 @@ class EchoCodec:
         self._head = head[:2] + struct.pack("!H", right) + head[4:]
 
     def tail(self, packed: bytes) -> bytes:
-        """What the probes to one address end with."""
+        """The last part of all probes to one address."""
         complement = bytes(byte ^ 0xFF for byte in packed) if self.version is V4 else b""
         return packed + complement + self._secret
 

@@ -1,4 +1,4 @@
-"""A Prober by HTTP: one connection, one GET and one judged answer for each probe."""
+"""A Prober by HTTP: each probe is one connection, one GET and one response."""
 
 import errno
 import select
@@ -19,13 +19,13 @@ from vpcrouter.monitoring.refusal import MissedError, raise_for_error, stands
 
 HOST = "{host}"
 READ_BYTES = 32 * 1024
-"""So much is read at once from one host; more than a TLS record, so that none is left behind."""
+"""Bytes per read; more than a TLS record, so that a record is always read whole."""
 MAX_BODY = 64 * 1024
 MAX_READ = 4 * MAX_BODY
-"""The most that is read of an answer: head, body and what chunks add to it."""
+"""The limit of a response: head, body and chunk overhead."""
 MAX_PENDING = 10_000
 SHOWN = 100
-CUT_SHORT = "the connection was closed before the answer was complete"
+CUT_SHORT = "connection closed before the response was complete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class CheckUrl:
     def of(cls, text: str) -> "CheckUrl":
         """Raises ValueError with a sentence's end."""
         if not (text.isascii() and text.isprintable()) or " " in text:
-            raise ValueError("must be of ASCII characters without spaces, others as %XX")
+            raise ValueError("must be ASCII without spaces; write other characters as %XX")
         try:
             url = urlsplit(text)
             port = url.port
@@ -57,7 +57,7 @@ class CheckUrl:
         return cls(is_tls, port or (443 if is_tls else 80), path)
 
     def authority(self, name: str) -> str:
-        """What the Host header says of a server of that name or address (RFC 3986, 3.2.2)."""
+        """The Host header for a server of that name or address (RFC 3986, 3.2.2)."""
         name = f"[{name}]" if ":" in name else name
         return name if self.port == (443 if self.is_tls else 80) else f"{name}:{self.port}"
 
@@ -90,10 +90,10 @@ class Statuses:
 
 @dataclass(frozen=True, slots=True)
 class HttpCheck:
-    """What is asked, and what a good answer is.
+    """The request, and the response that counts as healthy.
 
-    `server_name` is the Host header, and whose certificate is accepted; where it is empty, the
-    host's own address is both.
+    `server_name` is the Host header and the name in the certificate; if it is empty, the host's
+    address is used for both.
     """
 
     url: CheckUrl
@@ -114,7 +114,7 @@ class HttpCheck:
 
 
 class Answer:
-    """Reads one answer to a GET, and judges it."""
+    """Reads and judges the response to one GET."""
 
     def __init__(self, check: HttpCheck, request: h11.Request) -> None:
         self._check = check
@@ -127,20 +127,20 @@ class Answer:
         self._has_text = not check.body
 
     def feed(self, data: bytes) -> bool:
-        """Take what came; empty at end-of-file. True once the answer is complete and good.
+        """Process received data, empty at end-of-file. True once a healthy response is complete.
 
-        Raises MissedError for an answer that is bad, or none at all.
+        Raises MissedError for any other response, and for none at all.
         """
         self._read += len(data)
         if self._read > MAX_READ:
-            raise MissedError(f"the answer is over {MAX_READ >> 10} KiB")
+            raise MissedError(f"response exceeds {MAX_READ >> 10} KiB")
         try:
             self._parser.receive_data(data)
             while (event := self._parser.next_event()) is not h11.NEED_DATA:
                 if self._is_complete(event):
                     return True
         except h11.RemoteProtocolError as error:
-            what = f"no HTTP answer: {str(error)[:SHOWN]}" if data else CUT_SHORT
+            what = f"not an HTTP response: {str(error)[:SHOWN]}" if data else CUT_SHORT
             raise MissedError(what) from None
         return False
 
@@ -158,11 +158,11 @@ class Answer:
         elif not is_all:
             raise MissedError(CUT_SHORT)
         if is_all and not self._has_text:
-            raise MissedError("the body lacks the text")
+            raise MissedError("body does not contain the expected text")
         return is_all
 
     def _look_at(self, data: bytes) -> None:
-        """Search the text in the body's beginning, keeping no more of it than must be."""
+        """Search the start of the body for the text, keeping as little of it as possible."""
         data = data[: MAX_BODY - self._body_read]
         self._body_read += len(data)
         if self._has_text:
@@ -174,14 +174,14 @@ class Answer:
 
 
 class Exchange:
-    """One check of one host under way: connect, TLS if wanted, request, answer."""
+    """One check of one host in progress: connect, TLS if wanted, request, response."""
 
     def __init__(
         self, check: HttpCheck, request: h11.Request, host: str, sock: socket.socket
     ) -> None:
         self.host = host
         self.events = select.EPOLLOUT
-        """Those of epoll to wait for."""
+        """The epoll events to wait for."""
         self._check = check
         self._sock = sock
         self._fd = sock.fileno()
@@ -198,15 +198,15 @@ class Exchange:
 
     @property
     def stage(self) -> str:
-        """How far it has come, for people."""
+        """The stage it has reached, for display."""
         if not self._is_connected:
             return "connecting"
         if self._encrypted is not None and self._unsent:
-            return "agreeing on TLS"
-        return "waiting for the answer"
+            return "in the TLS handshake"
+        return "waiting for the response"
 
     def advance(self, event: int) -> bool:
-        """Go on; True once there is a good answer. Raises MissedError, UnsentError."""
+        """Continue; True once there is a healthy response. Raises MissedError, UnsentError."""
         try:
             return self._advance(event)
         except ssl.SSLWantReadError:
@@ -218,7 +218,7 @@ class Exchange:
         except ssl.SSLCertVerificationError as error:
             raise MissedError(f"TLS: {error.verify_message or error.reason}") from None
         except ssl.SSLError as error:
-            raise MissedError(f"TLS: {error.reason or 'the connection was closed'}") from None
+            raise MissedError(f"TLS: {error.reason or 'connection closed'}") from None
         except OSError as error:
             raise_for_error(error.errno or errno.ENOTCONN)
         return False
@@ -240,7 +240,7 @@ class Exchange:
         return self._read()
 
     def _encrypt(self, context: ssl.SSLContext) -> None:
-        # The request must not wait for the host's word on the handshake's last packet.
+        # The request must not wait for the ACK of the last handshake packet.
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._sock = self._encrypted = context.wrap_socket(
             self._sock,
@@ -258,7 +258,7 @@ class Exchange:
 
 
 class HttpProber(SocketProber[Exchange]):
-    """A Prober that asks each host by HTTP."""
+    """A Prober that sends each host an HTTP request."""
 
     def __init__(
         self, monitor: str, check: HttpCheck, clock: Callable[[], float] = time.monotonic

@@ -18,11 +18,11 @@ from vpcrouter.monitoring.schedule import Outcome
 
 CLOCK_STEP_S = 0.001
 FINE_S = 0.02
-"""Arrival times that are known so closely anyway are not worked out."""
+"""Within this time of the last read, exact arrival times are not computed."""
 NEIGHBOURS = "net.{}.neigh.default.gc_thresh3"
 SYSCTLS = Path("/proc/sys")
 REPLIES = KernelCount("Icmp.InEchoReps", "Icmp6InEchoReplies")
-"""Echo replies with a right checksum, whoever has asked."""
+"""Echo replies with a valid checksum, to all programs on this machine."""
 
 log = logs.get(__name__)
 
@@ -31,14 +31,14 @@ class EchoLine:
     """Probes and replies over one version of IP."""
 
     def __init__(self, codec: EchoCodec, clock: Callable[[], float], fast: bool) -> None:
-        """Raises ConfigError without the right to raw sockets, OSError without this version."""
+        """Raises ConfigError if raw sockets are not permitted, OSError without this IP version."""
         self.trouble = ""
         self._version = codec.version
         self._clock = clock
         self._codec = codec
         self._sock = open_echo_socket(codec.version, codec.ident)
-        # Packets to a dead neighbour wait for ARP at the expense of their socket's buffer,
-        # so hosts that don't answer are probed from one of their own.
+        # Packets to a failed neighbour wait for ARP and fill their socket's buffer, so hosts
+        # that don't answer are probed from a separate socket.
         self._silent_sock = open_echo_socket(codec.version, None)
         self._silent_out = PlainIo(self._silent_sock, codec.version)
         self._out: mmsg.Sender | PlainIo
@@ -107,7 +107,7 @@ class EchoLine:
         try:
             count = self._in.receive()
         except OSError as error:  # an ICMP error that the kernel reports to this socket
-            log.debug("receiving failed", reason=str(error))
+            log.debug("receive failed", reason=str(error))
             return []
         if not count:
             self._drained_s = now_s
@@ -120,14 +120,17 @@ class EchoLine:
         return outcomes
 
     def _arrivals(self, controls: memoryview, now_s: float) -> Iterable[float]:
-        """When each packet came, by the kernel's wall clock turned into monotonic time.
+        """When each packet arrived, from the kernel's wall clock converted to monotonic time.
 
-        Where all was read a moment ago, or that clock was set meanwhile: as early as can be.
+        If the last read was a moment ago, or the wall clock was set meanwhile, the earliest
+        possible time.
         """
         earliest_s = self._drained_s
         if now_s - earliest_s < FINE_S:
             return itertools.repeat(earliest_s)
-        ahead_s = time.time() - self._clock()  # both at once: what lies between would be a step
+        ahead_s = (
+            time.time() - self._clock()
+        )  # read together: a delay between them would look like a step
         has_stepped = abs(ahead_s - self._wall_ahead_s) > CLOCK_STEP_S
         self._wall_ahead_s = ahead_s
         if has_stepped:
@@ -140,7 +143,7 @@ class EchoLine:
         ]
 
     def silence(self, host: str) -> None:
-        """Probe this host, if it is one, at no other's expense."""
+        """Probe this host from the separate socket from now on."""
         if host in self._routes:
             self._silent.add(host)
 
@@ -154,16 +157,16 @@ class EchoProber:
     def __init__(
         self, clock: Callable[[], float] = time.monotonic, fast: bool | None = None
     ) -> None:
-        """Open the sockets; raises ConfigError without the right to.
+        """Open the sockets; raises ConfigError if that is not permitted.
 
-        `fast` chooses between `sendmmsg` and plain calls; by default, what there is.
+        `fast` selects `sendmmsg` or plain calls; by default, `sendmmsg` where available.
         """
         self.trouble = ""
         self.answers = 0
         self._arrived = select.epoll()
         self._lines: dict[Version, EchoLine] = {}
         self._unread: list[EchoLine] = []
-        """Lines that may have more to read; empty when all were read."""
+        """Lines that may have more to read; empty when all have been read."""
         self._has_v6_hosts = False
         ident, secret = 1 + secrets.randbelow(0xFFFF), secrets.token_bytes(8)
         use_mmsg = mmsg.is_available() if fast is None else fast
@@ -173,7 +176,7 @@ class EchoProber:
             except OSError as error:
                 if version is V4:
                     raise
-                log.debug("this machine has no IPv6", reason=str(error))
+                log.debug("IPv6 not available", reason=str(error))
                 continue
             self._lines[version] = line
             self._arrived.register(line.fileno(), select.EPOLLIN)
@@ -238,11 +241,11 @@ class EchoProber:
             line.revive(hosts)
 
     def forget(self, serials: Iterable[int]) -> None:
-        """A late reply is known by its serial; there is nothing to let go."""
+        """Nothing to release: a late reply is recognised by its serial number."""
 
 
 def warn_of_small_neighbour_table(version: Version, hosts: int) -> None:
-    """Log it where so many neighbours would push each other out."""
+    """Warn if so many neighbours would overflow the kernel's neighbour table."""
     sysctl = NEIGHBOURS.format("ipv4" if version.family == socket.AF_INET else "ipv6")
     try:
         limit = int((SYSCTLS / sysctl.replace(".", "/")).read_text(encoding="ascii"))
@@ -250,8 +253,7 @@ def warn_of_small_neighbour_table(version: Version, hosts: int) -> None:
         return  # not shown inside a network namespace
     if hosts > limit:
         log.warning(
-            "the kernel's neighbour table is smaller than the number of hosts; those on this "
-            f"subnet would be lost: raise sysctl {sysctl}",
+            f"neighbour table too small if all hosts are on this subnet; raise sysctl {sysctl}",
             gc_thresh3=limit,
             hosts=hosts,
         )

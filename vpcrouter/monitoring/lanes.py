@@ -1,4 +1,4 @@
-"""The two lanes of a schedule: who is due next. Pure: time is an argument."""
+"""The two lanes of a schedule: which hosts are due next. Pure: time is an argument."""
 
 from collections import deque
 from collections.abc import Collection, Sequence
@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 from vpcrouter.health.judge import Judge
 
 TICK_S = 0.01
-"""Probes due within so long go out together: a turn of the loop costs more than a probe."""
+"""Probes due within this time are sent together: a turn of the loop costs more than a probe."""
 EARLY_S = 0.002
 FAST_PER_S = 20_000
-"""The fast lane's pace; thousands of hosts starting, or failing, at once must not burst."""
+"""The fast lane's rate limit, for when thousands of hosts start or fail at once."""
 FAST_BURST = 256
 NEVER_S = float("inf")
 ROUNDING = 1e-4
-"""Of a slot; a slot that is due must not be missed by the last bit of a float."""
+"""In slots; a due slot must not be missed because of float rounding."""
 
 
 class NormalLane:
-    """All hosts take turns, spread evenly over the interval: each has a slot in the round.
+    """Probes all hosts in turn, spread evenly over the interval: each has a slot in the round.
 
-    `skipped` counts slots for which there was no time; whoever reports them resets it.
+    `skipped` counts slots that were missed; whoever reports them resets it.
     """
 
     def __init__(self, interval_s: float) -> None:
@@ -32,7 +32,7 @@ class NormalLane:
         self._slots_done = 0
 
     def set_hosts(self, wanted: Collection[str], now_s: float) -> Sequence[str]:
-        """Have these take turns; those that are new. A new round begins."""
+        """Set the hosts; return the new ones. A new round begins."""
         at = self._next_slot
         staying = [host for host in self.hosts[at:] + self.hosts[:at] if host in wanted]
         known = set(staying)
@@ -59,7 +59,7 @@ class NormalLane:
         if not size:
             return []
         due = int((now_s - self._round_s) * size / self._interval_s + ROUNDING)
-        # After a late turn nobody is probed twice at once.
+        # After a late turn no host is probed twice at once.
         skipped = max(0, due - size - self._slots_done)
         self.skipped += skipped
         self._slots_done += skipped
@@ -77,15 +77,15 @@ class NormalLane:
 
 @dataclass(slots=True, eq=False)
 class _Place:
-    """A host in the fast lane: its probes under way, and how many in a row were not sent."""
+    """A host in the fast lane: its probes in flight, and how many in a row were not sent."""
 
     serials: list[int] = field(default_factory=list)
     unsent: int = 0
 
 
 class FastLane:
-    """Hosts that are changing state: probed at once, and then every `fastinter_s`, until the
-    judge knows."""
+    """Hosts that are changing state: probed at once, and then every `fastinter_s`, until they
+    are judged."""
 
     def __init__(self, judge: Judge, fastinter_s: float, fall: int) -> None:
         self._judge = judge
@@ -107,7 +107,7 @@ class FastLane:
             del self._places[host]
 
     def enter(self, host: str) -> None:
-        """To be probed at once."""
+        """Probe the host at once."""
         place = self._places[host] = _Place()
         self._queue.appendleft((-NEVER_S, host, place))
 
@@ -135,14 +135,14 @@ class FastLane:
                 del self._places[host]
                 continue
             self._queue.append((now_s + self._fastinter_s, host, place))
-            # More probes under way than misses lacking would tell nothing new.
+            # More probes in flight than misses left would add no information.
             if len(place.serials) < self._judge.misses_left(host):
                 hosts.append(host)
         self._credit -= len(hosts)
         return hosts
 
     def sent(self, host: str, serial: int) -> None:
-        """A probe to any host is under way."""
+        """A probe to any host is in flight."""
         place = self._places.get(host)
         if place is not None:
             place.serials.append(serial)
@@ -152,7 +152,7 @@ class FastLane:
             place.serials.clear()
 
     def on_answer(self, host: str, serial: int) -> list[int]:
-        """A host's earlier probes that may be under way; those need no answer any more."""
+        """The host's earlier probes in flight, which no longer need an answer."""
         place = self._places.get(host)
         if place is None:
             return []
@@ -180,4 +180,4 @@ class FastLane:
             place.serials.remove(serial)
         place.unsent += 1
         if place.unsent >= self._fall:
-            del self._places[host]  # hurry is of no use while nothing can be sent
+            del self._places[host]  # probing faster is pointless while nothing can be sent

@@ -38,7 +38,7 @@ _SIZE_WORD = _MMsgHdr.size.offset // 4
 
 
 def is_available() -> bool:
-    """Whether this machine has the calls, laid out as this module has it."""
+    """Whether this machine has the calls, with the structure layout this module uses."""
     libc = ctypes.CDLL(None)
     return (
         hasattr(libc, "sendmmsg")
@@ -72,7 +72,7 @@ class _Slots:
 
 
 def address_of(buffer: bytearray) -> int:
-    """Where the buffer lies; it must not be resized from then on."""
+    """The address of the buffer, which must not be resized from then on."""
     return ctypes.addressof(ctypes.c_char.from_buffer(buffer))
 
 
@@ -150,11 +150,11 @@ class Receiver:
         raise OSError(error, os.strerror(error))
 
     def take(self, count: int) -> tuple[memoryview, memoryview, list[int]]:
-        """What was read, packet slots and ancillary slots, good until the next `receive`; and how
+        """What was read, packet slots and ancillary slots, valid until the next `receive`; and how
         many bytes of each slot the packet filled, its source address not counted.
         """
         sizes = self._words[_SIZE_WORD : count * _HEADER_WORDS : _HEADER_WORDS].tolist()
-        # The kernel has overwritten how large the ancillary buffers are.
+        # The kernel has overwritten the sizes of the ancillary buffers.
         ctypes.memmove(self._slots.headers, self._pristine, count * ctypes.sizeof(_MMsgHdr))
         return (
             self._data[: count * self._slots.slot_bytes],

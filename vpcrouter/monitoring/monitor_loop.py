@@ -1,7 +1,6 @@
-"""A monitor's work loop: it is told the hosts, has them probed, and reports how they are.
+"""A monitor's work loop: it receives the hosts, has them probed, and reports their states.
 
-How they are probed is a Probing's business: see `scheduled_probes`, `check_rounds`,
-`command_checks`.
+A Probing decides how they are probed: see `scheduled_probes`, `check_rounds`, `command_checks`.
 """
 
 import time
@@ -16,37 +15,37 @@ from vpcrouter.model.messages import HealthReport, HostList
 
 IDLE_S = 60.0
 REPORT_S_PER_HOST = 2e-6
-"""The shortest time between reports, for each host: a report costs all who read it."""
+"""The shortest time between reports, per host: each report costs all of its readers."""
 
 log = logs.get(__name__)
 
 
 class Probing(Protocol):
-    """One way to learn how hosts are. Never waits. Owned by the loop's thread."""
+    """One way to probe hosts. Never waits. Owned by the loop's thread."""
 
     @property
     def judge(self) -> Judge:
-        """Who is told what became of each probe."""
+        """The judge that gets the result of each probe."""
 
     @property
     def fds(self) -> Collection[int]:
-        """Descriptors that become readable when a turn is due. Others may be after each turn."""
+        """Descriptors that become readable when a turn is due. They may change after each turn."""
 
     def wake_s(self, now_s: float, latest_s: float) -> float:
-        """When the next turn is due, with nothing readable: at `latest_s`, or before."""
+        """When the next turn is due if nothing is readable: `latest_s` or earlier."""
 
     def turn(self, ready: Collection[int], hosts: Sequence[str] | None) -> None:
-        """Judge what has come in, and probe what is due.
+        """Judge what has been received, and probe what is due.
 
-        `ready` are descriptors that are readable, `hosts` those to probe from now on, if they
-        are others than before. What is raised ends the worker.
+        `ready` are the readable descriptors, `hosts` the hosts to probe from now on, if they
+        have changed. An exception ends the worker.
         """
 
     def report(self, monitor: str) -> HealthReport: ...
 
 
 class MonitorLoop:
-    """All in the worker's main thread."""
+    """Runs in the worker's main thread only."""
 
     def __init__(
         self, monitor: str, probing: Probing, clock: Callable[[], float] = time.monotonic
@@ -58,7 +57,9 @@ class MonitorLoop:
         self._watched: frozenset[int] = frozenset()
         self._report_from_s = 0.0
         self._isolated = Trouble(
-            log, "it is we who are cut off; no host is judged", "hosts answer again; judged afresh"
+            log,
+            "monitor is isolated: most hosts stopped answering at once; host states frozen",
+            "monitor no longer isolated: hosts answer again",
         )
 
     def run(self, mailbox: Mailbox) -> None:
@@ -67,7 +68,7 @@ class MonitorLoop:
             self.turn(mailbox)
 
     def turn(self, mailbox: Mailbox) -> None:
-        """Wait for what is next, and do it."""
+        """Wait for the next event and handle it."""
         self._watch(mailbox)
         now_s = self._clock()
         is_unreported = self._probing.judge.records.changed
@@ -88,7 +89,7 @@ class MonitorLoop:
             self._watched = wanted
 
     def _read_mail(self, mailbox: Mailbox) -> Sequence[str] | None:
-        """Take what the last generation knew, and the hosts, if they are others than before."""
+        """Take the previous generation's report, and the hosts if they have changed."""
         if (predecessor := mailbox.take(HealthReport)) is not None:
             self._probing.judge.seed(predecessor, self._clock())
         wanted = mailbox.take(HostList)

@@ -1,4 +1,4 @@
-"""What a monitor of many hosts probes with, and through: see `scheduled_probes`."""
+"""Interfaces of a prober and of the uplink it sends through: see `scheduled_probes`."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
@@ -11,47 +11,47 @@ class Prober(Protocol):
 
     @property
     def trouble(self) -> str:
-        """Why the last probe that was not sent was not."""
+        """Why the last unsent probe was not sent."""
 
     @property
     def answers(self) -> int:
-        """How many answers `collect` has told of."""
+        """How many answers `collect` has returned."""
 
     def counted(self) -> int | None:
-        """How many the kernel has seen, others' among them; None where it does not say."""
+        """How many the kernel received, for other programs, too; None if not available."""
 
     def fileno(self) -> int:
-        """Readable when `collect` has something."""
+        """Readable when `collect` has something to return."""
 
     def set_hosts(self, hosts: Sequence[str]) -> None:
-        """These hosts are probed from now on."""
+        """Probe these hosts from now on."""
 
     def send(self, hosts: Sequence[str], first: int) -> Collection[int]:
         """Send a probe to each host, numbered from `first`; return the indexes not sent."""
 
     def collect(self) -> Sequence[Outcome] | None:
-        """Some of what came in; None when there is nothing more to read.
+        """Some of the received outcomes; None when there is nothing more to read.
 
-        The times are of the arrival where that is known.
+        The times are those of arrival where known.
         """
 
     def expire(self, probes: Iterable[tuple[int, str]]) -> None:
-        """These probes (number and host) timed out; an answer would come too late."""
+        """These probes (number and host) have timed out; an answer would be too late."""
 
     def revive(self, hosts: Iterable[str]) -> None:
-        """These hosts answered; each whose probe had timed out is among them."""
+        """These hosts have answered; includes all whose earlier probes timed out."""
 
     def forget(self, serials: Iterable[int]) -> None:
-        """These probes are of no interest any more."""
+        """These probes are no longer needed."""
 
     def close(self) -> None: ...
 
 
 class Uplink(Protocol):
-    """Our own way to the hosts. Owned by the loop's thread."""
+    """This machine's connection to the hosts. Owned by the loop's thread."""
 
     def fileno(self) -> int:
-        """Readable when something of it has changed."""
+        """Readable when a link or route has changed."""
 
     def lost(self, hosts: Sequence[str]) -> str:
-        """Why none of the hosts can be reached from here, or nothing; never waits."""
+        """Why no host is reachable from here, or an empty string; never waits."""

@@ -23,9 +23,9 @@ log = logs.get(__name__)
 
 
 def open_echo_socket(version: Version, ident: int | None) -> socket.socket:
-    """A non-blocking raw socket that gets echo replies to `ident`, or (None) nothing at all.
+    """A non-blocking raw socket that receives echo replies to `ident`, or (None) nothing at all.
 
-    Raises ConfigError where this process may not have one, OSError where there is none.
+    Raises ConfigError if this process may not open one, OSError if the system has none.
     """
     kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
     try:
@@ -51,7 +51,7 @@ def open_echo_socket(version: Version, ident: int | None) -> socket.socket:
 
 
 def _filter(sock: socket.socket, version: Version, ident: int | None) -> None:
-    """Have the kernel drop what is not for us: each raw socket gets a copy of all ICMP."""
+    """Have the kernel drop other packets: each raw socket gets a copy of all ICMP."""
     from pyroute2.ext.bpf import BPF, compile  # noqa: A004, PLC0415 - 0.3 s, not for --help
 
     if version is not V4:
@@ -59,7 +59,7 @@ def _filter(sock: socket.socket, version: Version, ident: int | None) -> None:
         passed = 1 << version.reply_kind if ident is not None else 0
         blocked = ((1 << 256) - 1 ^ passed).to_bytes(32, "little")
         sock.setsockopt(version.protocol, ICMP6_FILTER, blocked)
-    # Over IPv4 the packet begins with the IP header, whose length it tells.
+    # Over IPv4 the packet starts with the IP header, which contains its own length.
     start = BPF.LDX | BPF.B | BPF.MSH if version is V4 else BPF.LDX | BPF.W | BPF.IMM
     take_none = [[BPF.RET | BPF.K, 0, 0, 0]]
     take_ours = [
@@ -71,12 +71,12 @@ def _filter(sock: socket.socket, version: Version, ident: int | None) -> None:
         [BPF.RET | BPF.K, 0, 0, 0xFFFF],
         *take_none,
     ]
-    # `program` is what `compiled` points at, and must live until the call is over.
+    # `compiled` points into `program`, which must live until the call returns.
     compiled, program = compile(take_none if ident is None else take_ours)
     try:
         sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, compiled)
     except OSError as error:
-        # Replies are checked again one by one; it only costs more.
+        # Replies are validated one by one anyway; without the filter it only costs more.
         log.warning("no kernel filter on the ICMP socket", reason=str(error))
     del program
 
@@ -85,12 +85,12 @@ def _enlarge(sock: socket.socket, name: str, force: int, plain: int) -> None:
     try:
         sock.setsockopt(socket.SOL_SOCKET, force, BUFFER_BYTES)
     except PermissionError:
-        log.debug("buffer is limited by the system; CAP_NET_ADMIN would lift it", option=name)
+        log.debug("socket buffer limited by sysctl; CAP_NET_ADMIN lifts the limit", option=name)
         sock.setsockopt(socket.SOL_SOCKET, plain, BUFFER_BYTES)
 
 
 class PlainIo:
-    """The same as `probing_mmsg` with a system call for each packet."""
+    """The same as `mmsg`, with one system call per packet."""
 
     def __init__(self, sock: socket.socket, version: Version) -> None:
         self._sock = sock

@@ -1,7 +1,7 @@
-"""What an error on a TCP connection says, and of whom.
+"""How errors on TCP connections count: as a miss of the host, or as a probe not sent.
 
-An error that `connect` itself returns is our own host's: nothing was sent. One that comes later
-is the network's answer, and the probe was missed; unless it was our own firewall that answered.
+An error that `connect` itself returns is local: nothing was sent. A later error comes from the
+network, and the probe counts as missed, unless the local firewall caused it.
 """
 
 import errno
@@ -14,13 +14,13 @@ from typing import NamedTuple, NoReturn
 from vpcrouter.errors import VpcRouterError
 
 REFUSED_AT_ONCE = frozenset({errno.ECONNREFUSED, errno.ECONNRESET, errno.ETIMEDOUT})
-"""What `connect` itself returns when a host on this machine refuses."""
+"""What `connect` itself returns when a host on this machine refuses the connection."""
 MISSES = REFUSED_AT_ONCE | {
     # What Linux makes of ICMP errors: icmp_err_convert in net/ipv4/icmp.c, and icmp_unreach and
     # icmpv6_err_convert in net/ipv6/icmp.c. The kernel says EHOSTUNREACH, too, when ARP fails.
     *(errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENONET, errno.ENOPROTOOPT),
     *(errno.EOPNOTSUPP, errno.EMSGSIZE, errno.EPROTO, errno.EACCES),
-    # The host has ended a connection that stood.
+    # The host has closed an established connection.
     *(errno.EPIPE, errno.ENOTCONN, errno.ECONNABORTED),
 }
 FAILED = select.EPOLLERR | select.EPOLLHUP
@@ -31,21 +31,21 @@ ERROR = struct.Struct("=IBBBxII")
 """sock_extended_err (linux/errqueue.h): errno, origin, type, code, two words; then the sender."""
 ORIGINS = {2: socket.AF_INET, 3: socket.AF_INET6}
 SENDERS = {socket.AF_INET: (4, 4), socket.AF_INET6: (8, 16)}
-"""Where the address lies in a sockaddr, and how long it is."""
+"""The offset and length of the address in a sockaddr."""
 NO_NEIGHBOUR = {(socket.AF_INET, 3, 1), (socket.AF_INET6, 1, 3)}
-"""What our own kernel says when nobody answers ARP or neighbour discovery."""
+"""What the local kernel reports when ARP or neighbour discovery gets no reply."""
 
 
 class MissedError(VpcRouterError):
-    """The host gave no answer that counts; says why."""
+    """The host gave no valid answer, for this reason."""
 
 
 class UnsentError(VpcRouterError):
-    """The probe says nothing of the host: it is we who could not go on."""
+    """The probe could not be sent, which is no evidence about the host."""
 
 
 class IcmpError(NamedTuple):
-    """An ICMP error that answered one of our packets."""
+    """An ICMP error in reply to one of our packets."""
 
     family: int
     kind: int
@@ -62,9 +62,9 @@ class IcmpError(NamedTuple):
 
 
 def stands(sock: socket.socket, event: int) -> bool:
-    """Whether `sock`, of which epoll tells `event`, is connected: the host's SYN-ACK was seen.
+    """Whether `sock`, for which epoll returned `event`, is connected: a SYN-ACK was received.
 
-    That no error is known is no answer. Raises MissedError, UnsentError.
+    The absence of an error is not an answer. Raises MissedError, UnsentError.
     """
     if event & FAILED:
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
@@ -77,27 +77,27 @@ def stands(sock: socket.socket, event: int) -> bool:
 def raise_for_error(
     number: int, icmp: IcmpError | None = None, sock: socket.socket | None = None
 ) -> NoReturn:
-    """Say whose fault an error on a connection under way is. Raises MissedError, UnsentError."""
+    """Raise MissedError or UnsentError for an error on a pending connection."""
     why = os.strerror(number)
     if icmp is None or sock is None:
         raise (MissedError if number in MISSES else UnsentError)(why)
     if icmp.sender != sock.getsockname()[0]:
         raise MissedError(f"{why} ({icmp})")
     if icmp.is_missing_neighbour:
-        raise MissedError(f"{why} (nobody answers for its address)")
-    raise UnsentError(f"refused by our own host: {why} ({icmp})")
+        raise MissedError(f"{why} (ARP or neighbour discovery failed)")
+    raise UnsentError(f"rejected by the local host: {why} ({icmp})")
 
 
 def read_icmp_error(sock: socket.socket) -> IcmpError | None:
-    """The last ICMP error that the kernel has queued for `sock`; the queue is empty then.
+    """The last ICMP error that the kernel has queued for `sock`; empties the queue.
 
-    While errors are queued, epoll tells of an error, whatever the socket is used for meanwhile.
+    While errors are queued, epoll reports an error, whatever the socket is used for meanwhile.
     """
     found: IcmpError | None = None
     for _ in range(MAX_ERRORS):
         try:
             _, ancillary, _, _ = sock.recvmsg(0, 512, socket.MSG_ERRQUEUE)
-        except OSError:  # BlockingIOError: that was all
+        except OSError:  # BlockingIOError: the queue is empty
             break
         for _, _, data in ancillary:
             found = _icmp_error(data) or found

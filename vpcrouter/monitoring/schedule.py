@@ -1,10 +1,10 @@
-"""Which host is probed when, and what became of each probe. Pure: time is an argument.
+"""When each host is probed, and the result of each probe. Pure: time is an argument.
 
-Two lanes. In the normal one all hosts take turns, spread evenly over the interval. Hosts
-that are changing state are probed at once and then every `fastinter` instead, until they are
-judged (`lanes`). Both have constant intervals, so positions and FIFOs do without a heap.
+There are two lanes (`lanes`). In the normal one all hosts take turns, spread evenly over the
+interval. Hosts that are changing state are probed at once and then every `fastinter` instead,
+until they are judged. Both have constant intervals, so no heap is needed.
 
-Beside them, hosts that the judge calls as witnesses are asked once; their silence is no miss.
+In addition, hosts that the judge names as witnesses are probed once, without counting misses.
 """
 
 from collections import deque
@@ -28,7 +28,7 @@ class Batch:
 
 
 class Schedule:
-    """Probes of one monitor. Tells the judge what became of each, exactly once.
+    """The probes of one monitor. Reports the result of each to the judge, exactly once.
 
     `unsent` counts probes that could not be sent; whoever reports them resets it.
     """
@@ -45,7 +45,7 @@ class Schedule:
         """First serial, end and deadline of what was sent together, oldest first."""
         self._asks: deque[str] = deque()
         self._asked: set[int] = set()
-        """Probes to witnesses that may be under way."""
+        """Probes to witnesses that may be in flight."""
         self._withdrawn: list[int] = []
         self._revived: list[str] = []
 
@@ -54,7 +54,7 @@ class Schedule:
         return self.normal.hosts
 
     def set_hosts(self, hosts: Iterable[str], now_s: float) -> None:
-        """Probe these from now on, new ones at once; a new round begins."""
+        """Probe these hosts from now on, new ones at once; a new round begins."""
         wanted = dict.fromkeys(hosts)
         self.judge.set_hosts(wanted, now_s)
         self._fast.keep(wanted)
@@ -65,9 +65,9 @@ class Schedule:
     # Sending
 
     def take(self, now_s: float, limit: int) -> Batch | None:
-        """Up to `limit` probes that are due. Pass what became of them to `sent`."""
-        # However far behind a lane is, half of the probes are the other's. Hosts in no doubt come
-        # first: where not all can be sent, they are who can say whether the monitor is isolated.
+        """Up to `limit` probes that are due. Pass the batch to `sent` afterwards."""
+        # However far behind a lane is, the other gets half of the probes. Hosts not in doubt come
+        # first: if not all probes can be sent, their answers tell whether the monitor is isolated.
         urgent = self._fast.take(now_s, limit // 2)
         asks = min(len(self._asks), limit // 2 - len(urgent))
         hosts = self.normal.take(now_s, limit - len(urgent) - asks)
@@ -83,9 +83,9 @@ class Schedule:
         return batch
 
     def sent(self, batch: Batch, unsent: Collection[int], sent_s: float) -> None:
-        """Take note of a batch; `unsent` has the indexes of probes that could not be sent.
+        """Record a batch; `unsent` has the indexes of probes that could not be sent.
 
-        `sent_s` is a moment after the last of it was sent: the time-outs run from there.
+        `sent_s` is a time after the last of them was sent, from which the time-outs run.
         """
         first, hosts = batch.first, batch.hosts
         end = first + len(hosts)
@@ -100,7 +100,7 @@ class Schedule:
             self._on_unsent(hosts[index], first + index, sent_s)
 
     def next_due_s(self, now_s: float) -> float:
-        """When there is something to send or to judge; NEVER_S without hosts."""
+        """When the next probe is to be sent or judged; NEVER_S without hosts."""
         due_s = min(self.normal.due_s(), self._fast.due_s(now_s))
         if self._pending:
             due_s = min(due_s, self._batches[0][2])
@@ -109,7 +109,7 @@ class Schedule:
     # Judging
 
     def collected(self, outcomes: Iterable[Outcome], now_s: float, lenient: bool = False) -> None:
-        """Judge probes by what the prober knows of them; `now_s` is not before any of it.
+        """Judge probes by the prober's outcomes, none of which is later than `now_s`.
 
         An answer later than the time-out is a miss, unless `lenient`.
         """
@@ -119,9 +119,9 @@ class Schedule:
         for serial, was_answered, at_s in outcomes:
             host = take_pending(serial, None)
             if was_answered and serial >= surely_in_time and host in steady:
-                continue  # nearly always
+                continue  # the common case
             if host is None:
-                continue  # judged before: a second or a late answer
+                continue  # already judged: a duplicate or late answer
             if was_answered is None:
                 self._on_unsent(host, serial, at_s)
             elif was_answered and (serial >= surely_in_time or at_s <= self._deadline_s(serial)):
@@ -130,9 +130,9 @@ class Schedule:
                 self._on_miss(host, serial, at_s)
 
     def expire(self, drained_s: float) -> list[tuple[int, str]]:
-        """Judge as missed what timed out by `drained_s`; return those probes.
+        """Judge probes that timed out by `drained_s` as missed; return them.
 
-        All that had come in by `drained_s` must have been collected.
+        All that had arrived by `drained_s` must have been collected.
         """
         expired: list[tuple[int, str]] = []
         if not self._pending:
@@ -147,18 +147,18 @@ class Schedule:
         return expired
 
     def settle(self, now_s: float, uplink: str) -> None:
-        """Let the judge draw its conclusions from all that was collected and expired.
+        """Let the judge settle with all that was collected and expired.
 
-        `uplink` says why no host can be reached from here.
+        `uplink` is the reason why no host is reachable from here.
         """
         self._asks.extend(self.judge.witnesses(now_s))
         self._asked = {serial for serial in self._asked if serial in self._pending}
         self.judge.settle(now_s, bool(self._asks or self._asked), uplink)
 
     def forgive(self, now_s: float) -> list[int]:
-        """Judge nothing of what is under way and begin a new round; return those probes.
+        """Discard the probes in flight and begin a new round; return those probes.
 
-        For a loop that was late itself: its lateness is never a host's failure.
+        For a loop that was late itself, which must not count against hosts.
         """
         forgiven = list(self._pending)
         for each in (self._pending, self._batches, self._asks, self._asked):
@@ -169,12 +169,12 @@ class Schedule:
         return forgiven
 
     def take_withdrawn(self) -> list[int]:
-        """Probes that need no judging any more, as a later one to the host was answered."""
+        """Probes that need no judging any more because a later one was answered."""
         withdrawn, self._withdrawn = self._withdrawn, []
         return withdrawn
 
     def take_revived(self) -> list[str]:
-        """Hosts that answered after a probe of theirs had not been answered."""
+        """Hosts that have answered since an earlier probe was missed."""
         revived, self._revived = self._revived, []
         return revived
 
@@ -200,7 +200,7 @@ class Schedule:
 
     def _on_miss(self, host: str, serial: int, at_s: float) -> None:
         if serial in self._asked:
-            return  # soon before or after a regular one: it may be the same loss
+            return  # close to a regular probe: it may be the same loss
         self.judge.missed(host, at_s)
         self._fast.on_miss(host, serial)
 

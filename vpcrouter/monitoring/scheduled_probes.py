@@ -1,6 +1,6 @@
-"""Probes of many hosts, each in its own time: schedule, judge, and a prober of any kind.
+"""Probes many hosts, each on its own schedule, with any kind of prober.
 
-Sending is paced by the schedule; the prober sends and reads; the judge is told what came of it.
+The schedule paces the probes, the prober sends and receives, and the judge gets the results.
 """
 
 import contextlib
@@ -22,14 +22,14 @@ from vpcrouter.monitoring.schedule import Schedule
 from vpcrouter.monitoring.timing import Timing
 
 RIGHTS = frozenset({priority.RIGHT})
-"""The capability that makes probes punctual."""
+"""The capability for real-time priority, which keeps probes on time."""
 CHUNK = 128
-"""So many probes are sent before answers are read again, of which a socket holds few, and before
-time-outs are looked for: a connection takes 20 us."""
+"""Probes sent before answers are read again, of which a socket buffers few, and before time-outs
+are checked: a connection takes 20 us."""
 MAX_READS = 1_000
 LATE_LOG_S = 60.0
 PACE_S = 10.0
-"""Over so long it is seen whether there is time for all probes, and whether answers are real."""
+"""How often the schedule is checked for overrun, and the answers against the kernel's count."""
 BEHIND_SHARE = 0.05
 
 log = logs.get(__name__)
@@ -38,15 +38,15 @@ log = logs.get(__name__)
 def run_probes(
     monitor: str, timing: Timing, prober: Prober, uplink: Uplink | None, mailbox: Mailbox
 ) -> None:
-    """Probe until StopWorker, at real-time priority where that is allowed.
+    """Probe until StopWorker, at real-time priority where permitted.
 
-    The process has no rights any more then: the prober has its sockets.
+    All capabilities are dropped first: the prober has its sockets.
     """
     log.info(timing.describe(), monitor=monitor)
     refused = priority.go_first(_note_restless)
     if refused:
-        log.info("no real-time priority, so a busy machine delays probes", reason=refused)
-    with contextlib.suppress(OSError):  # said already, where it is forbidden
+        log.info("no real-time priority; probes may be delayed under load", reason=refused)
+    with contextlib.suppress(OSError):  # already logged where it is forbidden
         privileges.give_up()
     try:
         MonitorLoop(monitor, ScheduledProbes(timing, prober, uplink)).run(mailbox)
@@ -56,7 +56,7 @@ def run_probes(
 
 def _note_restless() -> None:
     log.warning(
-        "this monitor worked without a pause for too long, and goes on at ordinary priority: "
+        "real-time CPU limit exceeded; monitor continues at normal priority: "
         "probe fewer hosts, or less often"
     )
 
@@ -81,14 +81,14 @@ class ScheduledProbes:
         self._schedule = Schedule(timing, self.judge)
         self._behind = Trouble(
             log,
-            "there is no time for all probes; deaths are found later than promised",
-            "there is time for all probes again",
+            "probe schedule overrun; detection is slower than configured",
+            "probe schedule back on time",
         )
         self._audit = Audit(prober)
         self._doubt = Trouble(
             log,
-            "this monitor counts answers that never came; failed hosts may count as healthy",
-            "answers are as many as have come",
+            "more answers counted than the kernel received; failed hosts may be reported healthy",
+            "answers match the kernel's count again",
         )
         self._paced_s = clock()
         self._unsent_s: float | None = None
@@ -112,7 +112,7 @@ class ScheduledProbes:
         return self.judge.report(monitor, doubt=self._doubt.reason)
 
     def _judge(self) -> None:
-        """Judge what came in, and then, only if all of it was read, what did not."""
+        """Judge the answers and then, only if all have been read, the missing ones."""
         late_s = self._lateness.begin_turn()
         is_late = late_s > self._timing.timeout_s
         drained_s = self._drain(is_late)
@@ -122,9 +122,9 @@ class ScheduledProbes:
             self._prober.expire(self._schedule.expire(drained_s))
 
     def _drain(self, is_late: bool = False) -> float | None:
-        """Read all answers; a time by which everything that had come in was read, or None.
+        """Read all answers; a time up to which everything received has been read, or None.
 
-        When we are late ourselves, so may the whole machine have been: every answer counts.
+        If this loop was late, the whole machine may have been: then every answer counts.
         """
         started_s = self._clock()
         for _ in range(MAX_READS):
@@ -142,7 +142,7 @@ class ScheduledProbes:
         forgiven = self._schedule.forgive(now_s)
         self._prober.forget(forgiven)
         (log.warning if self._late.is_time(now_s) else log.debug)(
-            "this monitor was late; probes under way are not judged",
+            "monitor was late; probes in flight ignored",
             late_s=round(late_s, 3),
             probes=len(forgiven),
         )
@@ -152,11 +152,11 @@ class ScheduledProbes:
         self._prober.set_hosts(hosts)
         wakers: list[Uplink | Prober] = [] if self._uplink is None else [self._uplink]
         if len(hosts) * TICK_S < self._timing.interval_s:
-            wakers.append(self._prober)  # answers are rarer than ticks, each of which reads them
+            wakers.append(self._prober)  # otherwise every tick reads answers anyway
         self.fds = [each.fileno() for each in wakers]
 
     def _look_at_uplink(self, ready: Collection[int], has_new_hosts: bool) -> None:
-        """At news, and before a host may fail: news of a lost carrier can take a second."""
+        """On changes, and before a host may fail: notice of a lost carrier can take a second."""
         if self._uplink is not None and (
             has_new_hosts or self.judge.has_doubts or self._uplink.fileno() in ready
         ):
@@ -171,17 +171,17 @@ class ScheduledProbes:
         self._note_unsent()
 
     def _note_unsent(self) -> None:
-        """Log the first probe of many that could not be sent, and the end of it."""
+        """Log when probes can no longer be sent, and when they can be again."""
         now_s = self._clock()
         count, self._schedule.unsent = self._schedule.unsent, 0
         if count:
             if self._unsent_s is None:
-                log.warning("probes cannot be sent", probes=count, reason=self._prober.trouble)
+                log.warning("could not send probes", probes=count, reason=self._prober.trouble)
             self._unsent_s = now_s
             return
         round_s = self._timing.interval_s + TICK_S  # a whole round
         if self._unsent_s is not None and now_s - self._unsent_s > round_s:
-            log.info("all probes are sent again")
+            log.info("all probes sent again")
             self._unsent_s = None
 
     def _look_back(self) -> None:

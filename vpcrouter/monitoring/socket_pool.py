@@ -1,9 +1,8 @@
-"""TCP sockets that each make one connection after another.
+"""TCP sockets that are reused for one connection after another.
 
-To make a socket, have epoll watch it and close it again costs as much as the connection itself.
-Only a socket whose connection stood, and had no error, is used again: whatever else a probe met
-with may stay with its socket. An ICMP error does (Linux 5.17 and later queue it), whatever the
-socket is connected to next.
+Creating a socket, adding it to epoll and closing it costs as much as the connection itself. A
+socket is reused only if its connection was established without an error, because errors may
+stay with the socket: Linux 5.17 and later queue ICMP errors, whatever it connects to next.
 """
 
 import ctypes
@@ -14,22 +13,21 @@ import struct
 from vpcrouter.monitoring.connect import new_socket
 
 MAX_IDLE = 256
-"""Twice as many as are connected together; more are closed."""
+"""Twice as many as connect at once; more are closed."""
 NOBODY = struct.pack("=H14x", socket.AF_UNSPEC)
-"""To "connect" to it ends a connection (connect(2)), with a reset if it stood."""
+"""Connecting to it ends a connection (connect(2)), with a reset if it was established."""
 
 
 class ReusedSockets:
-    """Sockets to connect, which `epoll` tells of when their connection stands or has failed.
+    """Sockets whose connection events `epoll` reports.
 
-    It may tell of one that nobody has taken. There are never more of them than have been taken
-    at once.
+    It may also report idle sockets. There are never more sockets than have been in use at once.
     """
 
     def __init__(self, epoll: select.epoll) -> None:
         self._epoll = epoll
         self._idle: dict[bool, list[socket.socket]] = {False: [], True: []}
-        """By whether they are of IPv6."""
+        """By whether they are IPv6 sockets."""
         self._over_6: set[int] = set()
         self._connect = ctypes.CDLL(None).connect
         self._connect.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
@@ -43,7 +41,7 @@ class ReusedSockets:
         if of_no_use := self._idle[not is_over_6]:
             of_no_use.pop().close()
         sock = new_socket(socket.AF_INET6 if is_over_6 else socket.AF_INET)
-        # Holds back the handshake's last packet, as TCP_QUICKACK=0 does of one connection only.
+        # Delays the last handshake packet, which TCP_QUICKACK=0 does for one connection only.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
         fd = sock.fileno()
         self._epoll.register(fd, select.EPOLLOUT | select.EPOLLET)
@@ -51,8 +49,8 @@ class ReusedSockets:
         return sock
 
     def give_back(self, sock: socket.socket) -> None:
-        """End its connection, which stands, with a reset. A socket of any other kind is closed
-        by whoever took it."""
+        """Reset its established connection and keep the socket. The caller closes any other
+        socket."""
         fd = sock.fileno()
         idle = self._idle[fd in self._over_6]
         if len(idle) < MAX_IDLE and self._connect(fd, NOBODY, len(NOBODY)) == 0:

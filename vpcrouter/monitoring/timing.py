@@ -1,4 +1,4 @@
-"""The options that every probing monitor has, and the times that follow from them."""
+"""The options that all probing monitors have, and the times derived from them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How often, how long and how many times. All times in seconds."""
+    """The timing of probes. All times in seconds."""
 
     interval_s: float
     timeout_s: float
@@ -27,7 +27,7 @@ class Timing:
 
     @classmethod
     def of(cls, values: "Values", prefix: str) -> "Timing":
-        """The times that the options of `prefix` stand for, defaults worked out."""
+        """The times set by the options of `prefix`, with defaults computed."""
         interval_s = values[f"{prefix}_interval"]
         timeout_s = values[f"{prefix}_timeout"]
         fastinter_s = values[f"{prefix}_fastinter"]
@@ -43,7 +43,7 @@ class Timing:
 
     @property
     def isolation(self) -> IsolationPolicy:
-        """A witness is asked in half the time in which a host in doubt can fail."""
+        """Witnesses are probed in half the time in which a host in doubt can fail."""
         return IsolationPolicy(
             self.isolation_share,
             self.worst_case_s,
@@ -53,7 +53,7 @@ class Timing:
 
     @property
     def worst_case_s(self) -> float:
-        """The longest time that it takes to call a silent host failed."""
+        """The longest time it takes to detect a failed host."""
         return worst_case_detection_s(self.interval_s, self.timeout_s, self.fall, self.fastinter_s)
 
     @property
@@ -72,22 +72,28 @@ def probe_options(prefix: str) -> tuple[Option, ...]:
             f"{prefix}_timeout",
             seconds(0.01),
             None,
-            "how long a probe waits for its answer",
-            default_text="0.4 s, or 0.8 of a shorter interval",
+            "how long to wait for the answer to a probe",
+            default_text="0.4 s, but at most 0.8 of the interval",
             example="0.4",
         ),
-        Option(f"{prefix}_fall", whole(1, 100), 3, "so many misses in a row make a host failed"),
+        Option(
+            f"{prefix}_fall",
+            whole(1, 100),
+            3,
+            "consecutive misses before a host is considered failed",
+        ),
         Option(
             f"{prefix}_rise",
             whole(1, 100),
             2,
-            "so many answers in a row, and no miss for 10 intervals, make a failed host healthy",
+            "consecutive answers, with no miss for 10 intervals, before a failed host is "
+            "considered healthy",
         ),
         Option(
             f"{prefix}_fastinter",
             seconds(0.01),
             None,
-            "how often a host is probed that has begun to change its state",
+            "how often a host is probed while its state is changing",
             default_text="a tenth of the interval, at least 0.05 s",
             example="0.2",
         ),
@@ -95,7 +101,7 @@ def probe_options(prefix: str) -> tuple[Option, ...]:
 
 
 def check_probe_options(prefix: str, values: "Values") -> Iterator[str]:
-    """A sentence for each relation between the options of `prefix` that does not hold."""
+    """A sentence for each violated relation between the options of `prefix`."""
     interval_s, fastinter_s = values[f"{prefix}_interval"], values[f"{prefix}_fastinter"]
     yield from check_timeout(prefix, values)
     if fastinter_s is not None and fastinter_s > interval_s:
@@ -106,7 +112,7 @@ def check_probe_options(prefix: str, values: "Values") -> Iterator[str]:
 
 
 def check_timeout(prefix: str, values: "Values") -> Iterator[str]:
-    """A sentence if the time-out is no shorter than the interval."""
+    """A sentence if the time-out is not shorter than the interval."""
     interval_s, timeout_s = values[f"{prefix}_interval"], values[f"{prefix}_timeout"]
     if timeout_s is not None and timeout_s >= interval_s:
         yield (

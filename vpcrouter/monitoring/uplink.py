@@ -1,7 +1,7 @@
-"""Our own way to the hosts, as the kernel's routing tells it: rtnetlink(7).
+"""This machine's connection to the hosts, as the kernel's routing shows it: rtnetlink(7).
 
-Plain sockets instead of pyroute2's: they need no event loop and none of its memory, and what is
-asked is two structures.
+Plain sockets instead of pyroute2's: they need no event loop and less memory, and only two
+structures are needed.
 """
 
 import contextlib
@@ -31,13 +31,13 @@ ATTRIBUTE = struct.Struct("=HH")
 MAX_MESSAGE = 1 << 16
 MAX_READS = 1_000
 LOOKED_UP = 16
-"""So many hosts stand for all; in a VPC one interface leads to all of them."""
+"""The number of hosts looked up; in a VPC one interface usually leads to all hosts."""
 
 log = logs.get(__name__)
 
 
 class NetlinkUplink:
-    """An Uplink (see `prober`). Needs no rights; owned by the loop's thread."""
+    """An Uplink (see `prober`). Needs no capabilities; owned by the loop's thread."""
 
     def __init__(self) -> None:
         """Raises OSError where netlink is forbidden."""
@@ -47,11 +47,11 @@ class NetlinkUplink:
 
     @classmethod
     def open(cls) -> Self | None:
-        """One, or None, and a warning, where that is not allowed."""
+        """An uplink, or None and a warning where netlink is not permitted."""
         try:
             return cls()
         except OSError as error:
-            log.warning("our own link cannot be watched", reason=error.strerror)
+            log.warning("local link state not monitored", reason=error.strerror)
             return None
 
     def fileno(self) -> int:
@@ -59,10 +59,10 @@ class NetlinkUplink:
         return self._news.fileno()
 
     def lost(self, hosts: Sequence[str]) -> str:
-        """Why none of the hosts can be reached from here, or nothing.
+        """Why no host is reachable from here, or an empty string.
 
-        Asks the kernel instead of following its news: a link that goes down takes its routes
-        along without a word (see ip-route(8) on `linkdown`), and news may be lost.
+        Queries the kernel instead of following its notifications: a link that goes down removes
+        its routes without any (see ip-route(8) on `linkdown`), and notifications may be lost.
         """
         self._drain()
         reasons: dict[str, None] = {}
@@ -79,7 +79,7 @@ class NetlinkUplink:
                 self._news.recv(MAX_MESSAGE)
             except BlockingIOError:
                 return
-            except OSError:  # ENOBUFS: there was more than the buffer holds
+            except OSError:  # ENOBUFS: the buffer has overflowed
                 continue
 
     def _why_unreachable(self, host: str) -> str:
@@ -88,11 +88,11 @@ class NetlinkUplink:
             if index is None or self._is_up(index):
                 return ""
         except OSError as error:
-            return f"there is no route to {host}: {error.strerror}"
-        name = f"interface {index}"
+            return f"no route to {host}: {error.strerror}"
+        name = f"with index {index}"
         with contextlib.suppress(OSError):
             name = socket.if_indextoname(index)
-        return f"our own link {name} is down"
+        return f"local interface {name} is down"
 
     def _interface_to(self, host: str) -> int | None:
         """The index of the interface that packets to `host` leave by. Raises OSError."""
@@ -114,13 +114,13 @@ class NetlinkUplink:
         if len(answer) < LINK.size:
             return True
         flags = LINK.unpack_from(answer)[3]
-        # Of all that tells of the carrier, only this flag follows it at once.
+        # Of all carrier indications, only this flag changes at once.
         return bool(flags & IFF_UP and flags & IFF_LOWER_UP)
 
     def _ask(self, kind: int, body: bytes) -> bytes:
-        """The kernel's answer, empty if it gives none; it answers before `send` returns.
+        """The kernel's answer, empty if there is none; the kernel answers before `send` returns.
 
-        Raises OSError with what the kernel says.
+        Raises OSError with the kernel's error.
         """
         self._sequence += 1
         size = HEADER.size + len(body)

@@ -22,11 +22,11 @@ from vpcrouter.options.kinds import (
 GENERAL = "vpcrouter"
 """The INI section of the general options."""
 MULTI = "multi"
-"""The health that is several monitors, and its INI section."""
+"""The value of `health` that combines several monitors, and its INI section."""
 
 
 def _folder(variable: str, as_root: str, otherwise: Callable[[], Path]) -> Path:
-    """The folder that systemd names in `variable`, else root's, else an ordinary user's."""
+    """The folder that systemd names in `variable`, else root's, else an unprivileged user's."""
     named = os.environ.get(variable, "").split(":")[0]
     if named:
         return Path(named)
@@ -52,164 +52,166 @@ def multi_options() -> tuple[Option, ...]:
             "multi_plugins",
             TEXT,
             None,
-            "with multi: the monitors, separated by colons",
+            "monitors to use with health = multi, separated by colons",
             example="icmpecho:tcp",
         ),
     )
 
 
 def api_options() -> tuple[Option, ...]:
-    """Who may ask the API; it says by itself only where it listens."""
+    """The options for access to the API."""
     return (
         Option(
             "api_token_file",
             PATH,
             None,
-            "the file with the token that is needed to write to the API, and to read it from "
-            "other machines",
+            "file with the bearer token required to write to the API, and to read it from other "
+            "machines",
             example="/etc/vpcrouter/api-token",
         ),
         Option(
             "api_tls_cert",
             PATH,
             None,
-            "the file with the API's certificate and those that vouch for it; it then speaks "
-            "HTTPS only",
+            "file with the API's TLS certificate and its intermediates; the API then serves HTTPS "
+            "only",
             example="/etc/vpcrouter/api.pem",
         ),
         Option(
             "api_tls_key",
             PATH,
             None,
-            "the file with the key to it",
+            "file with the private key of api_tls_cert",
             example="/etc/vpcrouter/api.key",
         ),
         Option(
             "api_hosts",
             HOST_NAMES,
             (),
-            "the names by which the API is asked, beside localhost and its address",
+            "host names the API is reached by, besides localhost and its address",
             example="vpcrouter.example.com",
         ),
     )
 
 
 def general_options() -> tuple[Option, ...]:
-    """The daemon's own options; the two folders' defaults depend on who asks."""
+    """The daemon's own options; the defaults of the two folders depend on the user."""
     state_dir = _folder("STATE_DIRECTORY", "/var/lib/vpcrouter", _user_state)
     runtime_dir = _folder("RUNTIME_DIRECTORY", "/run/vpcrouter", _user_runtime)
     return (
         Option(
-            "mode", TEXT, "configfile", "the watcher: where route specs come from", ("-m", "--mode")
+            "mode", TEXT, "configfile", "watcher: where the route spec comes from", ("-m", "--mode")
         ),
-        Option("health", TEXT, "icmpecho", "the monitor: how hosts are judged", ("-H", "--health")),
+        Option("health", TEXT, "icmpecho", "monitor: how hosts are checked", ("-H", "--health")),
         Option(
             "region",
             TEXT,
             None,
-            "the AWS region",
+            "AWS region",
             ("-r", "--region"),
-            "as boto3 finds it, else this instance's own",
+            "from boto3's configuration, else this instance's region",
             "us-east-1",
         ),
         Option(
             "vpc",
             TEXT,
             None,
-            "the id of the VPC",
+            "VPC id",
             ("-v", "--vpc"),
-            "this instance's own",
+            "this instance's VPC",
             "vpc-350d6a51",
         ),
-        Option("address", TEXT, "localhost", "the address the API listens on", ("-a", "--address")),
-        Option("port", PORT, 33289, "the port the API listens on", ("-p", "--port")),
+        Option("address", TEXT, "localhost", "address the API listens on", ("-a", "--address")),
+        Option("port", PORT, 33289, "port the API listens on", ("-p", "--port")),
         *api_options(),
         Option(
             "logfile",
             LOGFILE,
             "-",
-            "where events are logged; - is the console",
+            "file to log to; - logs to stderr",
             ("-l", "--logfile"),
         ),
-        Option("verbose", SWITCH, False, "log more"),
+        Option("verbose", SWITCH, False, "log debug messages, too"),
         Option(
             "ignore_routes",
             CIDRS,
             (),
-            "routes inside these are never deleted; 0.0.0.0/0 stands for the default route alone",
+            "routes inside these networks are never deleted; 0.0.0.0/0 means the default route "
+            "only",
         ),
         Option(
             "route_recheck_interval",
             seconds(0.5),
             30.0,
-            "how often all routes are read and put right",
+            "how often all routes are read and corrected",
         ),
         Option(
             "delete_limit",
             share(),
             0.5,
-            "the largest share of the VPC's instance routes that may be deleted at once "
-            "(10 may be at any time); 1 allows all",
+            "largest share of the VPC's instance routes that may be deleted at once (up to 10 are "
+            "always allowed); 1 disables the limit",
         ),
         Option(
             "isolation_share",
             share(0.1),
             0.5,
-            "when more than this share of at least 4 hosts fall silent at once, it is we who are "
-            "cut off, and nothing is changed; 1 lets all of them fail",
+            "when more than this share of at least 4 hosts stop answering at once, the monitor is "
+            "isolated and no route is changed; 1 disables this, and all hosts may fail",
         ),
         Option(
             "flap_count",
             whole(0, 1000),
             5,
-            "a host that failed so many times within flap_window_s gets no routes for a time that "
-            "grows, unless no other is left; 0 is never",
+            "hold down a host that fails this often within the window, longer each time, while "
+            "another host is available; 0 disables",
         ),
         Option(
             "flap_window_s",
             seconds(1.0),
             600.0,
-            "the time within which failures are counted; the first time is a tenth of it, "
-            "the longest six of it",
+            "window for counting failures; the first hold-down lasts 1/10 of it, the longest 6 "
+            "times",
         ),
         Option(
             "ec2_burst",
             whole(1, 100_000, "CALLS"),
             50,
-            "how many changes of a kind EC2 takes at once before it throttles this account",
+            "number of changes of one kind EC2 accepts at once before it throttles the account",
         ),
         Option(
             "ec2_rate",
             whole(1, 10_000, "CALLS"),
             5,
-            "how many changes of a kind EC2 takes each second after that",
+            "number of changes of one kind EC2 accepts per second after that",
         ),
         Option(
             "silence_limit",
             seconds(5.0, 600.0),
             20.0,
-            "a worker that gives no sign of life for so long is replaced",
+            "a worker without a heartbeat for this long is replaced",
         ),
         Option(
             "memory_limit",
             whole(64, 1_048_576, "MIB"),
             1024,
-            "a worker that asks for more memory than this is replaced",
+            "memory limit of each worker; a worker that exceeds it is replaced",
         ),
         Option(
             "state_dir",
             PATH,
             str(state_dir),
-            "where the last accepted route spec and the workers' logs are kept",
-            default_text="/var/lib/vpcrouter, or ~/.local/state/vpcrouter for an ordinary user",
+            "directory for the last accepted route spec and the workers' logs",
+            default_text="/var/lib/vpcrouter, or ~/.local/state/vpcrouter for an unprivileged user",
             example="/var/lib/vpcrouter",
         ),
         Option(
             "control_socket",
             PATH,
             str(runtime_dir / "control.sock"),
-            "the UNIX socket that supervisorctl talks to",
-            default_text="/run/vpcrouter/control.sock, or one of an ordinary user's own",
+            "UNIX socket that supervisorctl connects to",
+            default_text="/run/vpcrouter/control.sock, or in the user's runtime directory for an "
+            "unprivileged user",
             example="/run/vpcrouter/control.sock",
         ),
     )

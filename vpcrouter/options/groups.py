@@ -1,7 +1,7 @@
-"""Settings as workers are given them: each what concerns it, and no more.
+"""Groups of settings: each worker gets the settings it uses, and no others.
 
-A worker names its group as the type that it is made with. What a worker is given is also what a
-reload compares: it is begun anew when that has changed, and only then.
+A worker declares its group as the type of its constructor argument. A reload compares the group:
+the worker is restarted only if it has changed.
 """
 
 from collections.abc import Mapping
@@ -13,20 +13,20 @@ from vpcrouter.options.values import Values
 
 @dataclass(frozen=True, slots=True)
 class SettingsGroup:
-    """Base of the groups. A field has the name of its option, and is found by it, too."""
+    """Base of the groups. Fields have the names of their options and can be indexed by them."""
 
     def __getitem__(self, name: str, /) -> Any:
         return getattr(self, name)
 
     @classmethod
     def of(cls, values: Values) -> Self:
-        """The group's part of `values`. Raises KeyError for one that is not there."""
+        """The group's part of `values`. Raises KeyError for a missing one."""
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessSettings(SettingsGroup):
-    """What every worker's process is set up with, whatever runs in it."""
+    """The settings of every worker process."""
 
     memory_limit: int
     logfile: str
@@ -36,7 +36,7 @@ class ProcessSettings(SettingsGroup):
 
 @dataclass(frozen=True, slots=True)
 class RoutingSettings(SettingsGroup):
-    """The reconciler's."""
+    """The settings of the reconciler."""
 
     region: str | None
     vpc: str
@@ -52,7 +52,7 @@ class RoutingSettings(SettingsGroup):
 
 @dataclass(frozen=True, slots=True)
 class AccessSettings(SettingsGroup):
-    """Who may ask the API."""
+    """The settings for access to the API."""
 
     address: str
     api_token_file: str | None
@@ -63,7 +63,7 @@ class AccessSettings(SettingsGroup):
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings(SettingsGroup):
-    """The API's. `params` are all options that count, as others may see them.
+    """The settings of the API. `params` are all options in effect, with secrets masked.
 
     `started_at` is when the daemon was started (seconds since the epoch).
     """
@@ -80,7 +80,7 @@ class ApiSettings(SettingsGroup):
 
 @dataclass(frozen=True, slots=True)
 class ControlSettings(SettingsGroup):
-    """Those of the one that serves supervisorctl: where logs are."""
+    """The settings of the control worker, which serves supervisorctl: where logs are."""
 
     state_dir: str
     logfile: str
@@ -88,7 +88,7 @@ class ControlSettings(SettingsGroup):
 
 @dataclass(frozen=True, slots=True)
 class CommandLine(SettingsGroup):
-    """Those of the one that reads the settings anew: how the daemon was started."""
+    """The settings of the worker that reloads the settings: how the daemon was started."""
 
     prog: str
     arguments: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What an option is, and the kinds of value it can have.
+"""Options, and the kinds of their values.
 
 Every option is declared once and is reachable as a command-line flag and as an INI key.
 """
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of value: `convert` makes it of text or raises ValueError with a sentence's end."""
+    """A kind of value: `convert` parses text or raises ValueError with the end of a sentence."""
 
     unit: str
     convert: Callable[[str], Any]
@@ -23,10 +23,10 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option. `default` is a value already converted; None means not given.
+    """One option. `default` is a converted value; None means not given.
 
-    `example` is what documents show where there is no default, or one that depends.
-    A value that `is_secret` is shown nowhere.
+    `example` is shown in documents if there is no default, or one that depends on the system.
+    A value that `is_secret` is never shown.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Option:
 
     @property
     def shown_default(self) -> str:
-        """The default as people read it, with its unit."""
+        """The default for display, with its unit."""
         if self.default_text:
             return self.default_text
         if self.default is None:
@@ -68,7 +68,7 @@ def _path(value: str) -> str:
     try:
         return str(Path(_text(value)).expanduser().absolute())
     except RuntimeError:  # ~nobody-of-this-name
-        raise ValueError("names a home folder that is not there") from None
+        raise ValueError("names a home directory that does not exist") from None
 
 
 def _logfile(value: str) -> str:
@@ -88,7 +88,7 @@ def _cidrs(value: str) -> tuple[str, ...]:
     found: list[str] = []
     for part in filter(None, (part.strip() for part in value.split(","))):
         try:
-            # Nothing has the address 0.0.0.0: who says so means the default route.
+            # No host has the address 0.0.0.0: it means the default route.
             named = "0.0.0.0/0" if part == "0.0.0.0" else part  # noqa: S104
             found.append(str(ipaddress.ip_network(named, strict=False)))
         except ValueError:
@@ -101,7 +101,7 @@ def _hosts(value: str) -> tuple[str, ...]:
     for part in filter(None, (part.strip().lower().rstrip(".") for part in value.split(","))):
         bare = part.removeprefix("[").removesuffix("]")
         if not HOST_NAME.fullmatch(part) and not _is_ip(bare):
-            raise ValueError(f"{part!r} is no host's name, without scheme and port,")
+            raise ValueError(f"{part!r} must be a host name without scheme and port")
         found.append(bare)
     return tuple(dict.fromkeys(found))
 

@@ -1,4 +1,4 @@
-"""What is known of options once they are read."""
+"""The type of option values once they are read."""
 
 from typing import Any, Protocol
 

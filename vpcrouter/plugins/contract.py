@@ -18,7 +18,7 @@ from vpcrouter.options.values import Values
 from vpcrouter.plugins.spec_store import SpecStore
 
 PREDECESSOR_S = 2.0
-"""So long a new generation waits for what the last one knew, where it has nothing itself."""
+"""How long a new generation without a spec waits for the previous generation's."""
 
 log = logs.get(__name__)
 
@@ -27,29 +27,29 @@ class Worker(ABC):
     """What runs in a worker process."""
 
     capabilities: ClassVar[frozenset[str]] = frozenset()
-    """Those of the daemon's capabilities(7) that it needs, as CAP_NET_RAW; it loses all others
-    before it is made."""
+    """The capabilities(7) it needs, such as CAP_NET_RAW; all others are dropped before the
+    object is created."""
     runs_commands: ClassVar[bool] = False
-    """Whether it runs programs of the user's, which may get rights of their own (sudo)."""
+    """Whether it runs the user's programs, which may gain privileges of their own (sudo)."""
 
     def __init__(self, values: Values) -> None:
-        """Keep what is needed of `values`; open nothing yet."""
+        """Store what is needed of `values`; do not open anything yet."""
         self.values = values
 
     @abstractmethod
     def run(self, mailbox: WorkerMailbox) -> None:
         """Work until `mailbox.wait` raises StopWorker.
 
-        A ConfigError raised here ends the daemon: no restart could mend it.
+        A ConfigError raised here ends the daemon, because a restart would not help.
         """
 
     def get_info(self) -> Mapping[str, Any]:
-        """What the API shows of this worker; no secrets."""
+        """What the API shows about this worker; no secrets."""
         return {}
 
 
 class Plugin(Worker):
-    """A worker that users choose by name and give options to."""
+    """A worker that users select by name and configure by options."""
 
     name: ClassVar[str]
     version: ClassVar[str]
@@ -59,19 +59,19 @@ class Plugin(Worker):
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:
-        """The plugin's options; their names begin with the plugin's to stay unique."""
+        """The plugin's options; their names start with the plugin's name to be unique."""
         return ()
 
     @classmethod
     def check_arguments(cls, values: Values) -> Iterable[str]:
-        """A sentence for each thing wrong with `values` that no single option shows."""
+        """A sentence for each fault in `values` that checking single options does not find."""
         return ()
 
     def get_info(self) -> Mapping[str, Any]:
         return {"name": self.name, "version": self.version, "params": self.shown_params()}
 
     def shown_params(self) -> Mapping[str, Any]:
-        """The plugin's options as others may see them."""
+        """The plugin's options with secrets masked."""
         return {
             option.name: shown(self.values[option.name], option.is_secret)
             for option in self.add_arguments()
@@ -82,13 +82,13 @@ class Watcher(Plugin):
     """Delivers route specs: the mode."""
 
     origin: str = ""
-    """Where the specs come from, for people; the plugin's name where it is not set."""
+    """The source of the specs, for display; the plugin's name if not set."""
 
     @abstractmethod
     def watch(self, mailbox: Mailbox) -> Iterator[Document | SpecError | None]:
-        """Yield each wanted state whole, as JSON text or a mapping CIDR → hosts.
+        """Yield each complete route spec, as JSON text or a mapping CIDR → hosts.
 
-        Yield a SpecError where there is no readable one. Pass the time in `mailbox.wait`.
+        Yield a SpecError if none can be read. Wait only in `mailbox.wait`.
         """
 
     def run(self, mailbox: Mailbox) -> None:
@@ -107,7 +107,7 @@ class Watcher(Plugin):
                     spec = self._predecessors(mailbox, PREDECESSOR_S)
                 spec = self._keep(spec, error, store)
                 mailbox.post(SpecReport(spec, error.faults))
-                if spec is not None and not is_saved:  # it may be the last moment to do it
+                if spec is not None and not is_saved:  # there may be no later chance
                     is_saved = self._save(store, spec)
                 continue
             mailbox.post(SpecReport(accepted))
@@ -116,9 +116,9 @@ class Watcher(Plugin):
                 is_saved = self._save(store, spec)
 
     def _predecessors(self, mailbox: Mailbox, patience_s: float = 0.0) -> RouteSpec | None:
-        """The spec of the generation before, which the disk may not have.
+        """The spec of the previous generation, which may not be on disk.
 
-        A large one is longer under way than this worker is in starting.
+        A large spec may take longer to arrive than this worker takes to start.
         """
         deadline_s = time.monotonic() + patience_s
         while True:
@@ -128,7 +128,7 @@ class Watcher(Plugin):
                 return report.spec if report else None
 
     def store(self) -> SpecStore:
-        """Where the last accepted spec of these very settings is kept."""
+        """Where the last accepted spec for these settings is saved."""
         params = dict(self.shown_params())
         identity = {"vpc": self.values["vpc"], "mode": self.name, "params": params}
         return SpecStore(self.values["state_dir"], identity)
@@ -146,7 +146,7 @@ class Watcher(Plugin):
             store.save(spec)
         except OSError as error:
             log.warning(
-                "the route spec is in force but cannot be saved for a restart",
+                "route spec in force but not saved; a restart would lose it",
                 file=str(store.path),
                 reason=error.strerror,
             )
@@ -158,17 +158,17 @@ class Monitor(Plugin):
     """Judges hosts."""
 
     probes: ClassVar[bool] = True
-    """Whether it asks the hosts themselves, so that it can be cut off from them."""
+    """Whether it probes the hosts itself, so that it can be isolated from them."""
 
     @classmethod
     def interval_s(cls, values: Values) -> float:
-        """How often a host is judged; ten times that without a failure makes it healthy again."""
+        """How often hosts are judged; failed ones are healthy after ten intervals without miss."""
         return 2.0
 
     @classmethod
     def detection_s(cls, values: Values) -> float | None:
-        """The longest time from a host's silent death to its being called failed; None where it
-        is others who find out."""
+        """The longest time from a host's failure to its detection; None for a monitor that relies
+        on another system."""
         return None
 
     def get_info(self) -> Mapping[str, Any]:
@@ -177,15 +177,15 @@ class Monitor(Plugin):
         return {**super().get_info(), **shown}
 
     def do_health_checks(self, hosts: Sequence[str]) -> tuple[Iterable[str], ...]:
-        """Check every host once; return those failed, those questionable, and, where it gives a
-        third collection, those of which it knows nothing.
+        """Check every host once; return the failed hosts, the questionable ones and, optionally,
+        the unknown ones.
 
-        What is raised here counts as not knowing.
+        If it raises, the hosts are unknown.
         """
         raise NotImplementedError
 
     def run(self, mailbox: Mailbox) -> None:
-        """Check all hosts every `interval_s`; a monitor with its own timing overrides it."""
+        """Check all hosts every `interval_s`; a monitor with its own timing overrides this."""
         checks = CheckRounds(
             self.interval_s(self.values),
             self.values["hold_s"],

@@ -1,4 +1,4 @@
-"""What monitors have in common that probe every host in its own time."""
+"""The base of monitors that probe each host on its own schedule."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -15,11 +15,11 @@ from vpcrouter.plugins.contract import Monitor
 
 
 class ProbingMonitor(Monitor):
-    """A subclass says what a probe is. CAP_SYS_NICE makes its probes punctual."""
+    """A subclass defines the probe. CAP_SYS_NICE allows real-time priority."""
 
     capabilities: ClassVar[frozenset[str]] = RIGHTS
     prefix: ClassVar[str]
-    """What the names of its options begin with."""
+    """The prefix of its options' names."""
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:
@@ -39,7 +39,7 @@ class ProbingMonitor(Monitor):
 
     @abstractmethod
     def make_prober(self) -> Prober:
-        """Open all that needs the process' rights: it has none when it probes."""
+        """Open everything that needs capabilities: they are dropped before probing."""
 
     def run(self, mailbox: Mailbox) -> None:
         prober = self.make_prober()

@@ -14,7 +14,7 @@ WORKERS = "vpcrouter.workers"
 
 @dataclass(frozen=True, slots=True)
 class PluginRef:
-    """Where a worker's class is: a name, and `module:Class`."""
+    """A reference to a worker's class: a name, and `module:Class`."""
 
     name: str
     target: str
@@ -33,10 +33,10 @@ class PluginRef:
         module_name, _, class_name = self.target.partition(":")
         try:
             found = getattr(importlib.import_module(module_name), class_name)
-        except Exception as error:  # whatever a foreign module does when imported
+        except Exception as error:  # importing a plugin can raise anything
             raise PluginError(f"{self.target} does not load: {error!r}") from error
         if not (isinstance(found, type) and issubclass(found, Worker)):
-            raise PluginError(f"{self.target} is no worker class")
+            raise PluginError(f"{self.target} is not a worker class")
         return found
 
 
@@ -47,7 +47,7 @@ class Registry:
     group: str
     targets: Mapping[str, str] = field(default_factory=dict)
     others: tuple[str, ...] = ()
-    """Names that can be chosen in their place and are no plugins."""
+    """Other names that can be chosen and are not plugins."""
 
     @classmethod
     def of(cls, group: str) -> "Registry":
@@ -61,7 +61,7 @@ class Registry:
     def find(self, name: str) -> PluginRef:
         """The plugin called `name`, or of the dotted module path `name`.
 
-        Raises PluginError, with what there is, for an unknown name.
+        Raises PluginError, with the available names, for an unknown name.
         """
         if name in self.targets:
             return PluginRef(name, self.targets[name])
@@ -69,4 +69,4 @@ class Registry:
         if dot and module and last.isidentifier():
             return PluginRef(name, f"{name}:{last.capitalize()}")
         known = ", ".join(sorted((*self.targets, *self.others)))
-        raise PluginError(f"unknown {name!r}; there is: {known}")
+        raise PluginError(f"unknown {name!r}; available: {known}")

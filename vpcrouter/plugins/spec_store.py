@@ -1,4 +1,4 @@
-"""The last accepted route spec on disk, so that a restart never has less than before it."""
+"""The last accepted route spec on disk, for use after a restart."""
 
 import json
 import os
@@ -13,14 +13,14 @@ FILE = "route_spec.json"
 
 
 class SpecStore:
-    """One file in `folder`; `identity` tells settings apart whose specs must not be mixed up."""
+    """One file in `folder`; `identity` keeps the specs of different settings apart."""
 
     def __init__(self, folder: str, identity: Mapping[str, Any]) -> None:
         self.path = Path(folder) / FILE
         self._identity = json.loads(json.dumps(identity))
 
     def save(self, spec: RouteSpec) -> None:
-        """Have `spec` on disk, whole or not at all. Raises OSError."""
+        """Save `spec` atomically. Raises OSError."""
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self.path.with_suffix(".new")
         content = {"identity": self._identity, "route_spec": dict(spec.routes)}

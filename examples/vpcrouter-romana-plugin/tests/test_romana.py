@@ -104,8 +104,8 @@ def test_etcd_goes_away_and_comes_back(etcd: "Etcd", told: Told) -> None:
     ("given", "fault"),
     [
         ({"etcd_addr": "two words"}, "etcd_addr: is neither host:port"),
-        ({"etcd_priv_key": "/x"}, "etcd_priv_key and etcd_cert_chain are only of use together"),
-        ({"etcd_cert_chain": "/x"}, "etcd_priv_key and etcd_cert_chain are only of use together"),
+        ({"etcd_priv_key": "/x"}, "etcd_priv_key and etcd_cert_chain must be given together"),
+        ({"etcd_cert_chain": "/x"}, "etcd_priv_key and etcd_cert_chain must be given together"),
         ({"etcd_ca_cert": "/nowhere/ca"}, "the CA /nowhere/ca cannot be used: No such file"),
         (
             {"etcd_priv_key": "/nowhere/k", "etcd_cert_chain": "/nowhere/c"},

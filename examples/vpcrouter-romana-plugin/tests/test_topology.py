@@ -86,14 +86,14 @@ def test_routes(topology: dict[str, Any], routes: dict[str, tuple[str, ...]]) ->
         (
             networks(net1={**LEAF, "hosts": hosts("192.168.99.10", "host-2", "::1")}),
             [
-                f'{TOP}: "10.1.0.0/28": host 2, "host-2", is no IP address',
+                f'{TOP}: "10.1.0.0/28": host 2, "host-2", is not an IP address',
                 f'{TOP}: "10.1.0.0/28": host 3, "::1": only IPv4 hosts',
             ],
         ),
         (networks(net1={"hosts": hosts("192.168.99.10")}), [f"{TOP}: has hosts, but no cidr"]),
         (networks(net1={**LEAF, "cidr": ""}), [f"{TOP}: has hosts, but no cidr"]),
         (networks(net1={**LEAF, "cidr": 10}), [f"{TOP}.cidr: must be text, not a number"]),
-        (networks(net1={**LEAF, "cidr": "10.1/33"}), [f'{TOP}: "10.1/33": is no CIDR']),
+        (networks(net1={**LEAF, "cidr": "10.1/33"}), [f'{TOP}: "10.1/33": is not a CIDR']),
         (
             networks(net1={"groups": [LEAF, {**OTHER, "cidr": "10.1.0.1/28"}]}),
             [f"{TOP}.groups[1].cidr: 10.1.0.0/28 is that of {TOP}.groups[0], too"],

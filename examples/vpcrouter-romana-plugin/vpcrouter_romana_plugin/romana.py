@@ -46,7 +46,7 @@ class Romana(Watcher):
     @classmethod
     def check_arguments(cls, values: Values) -> Iterable[str]:
         if (values["etcd_priv_key"] is None) != (values["etcd_cert_chain"] is None):
-            yield "romana: etcd_priv_key and etcd_cert_chain are only of use together"
+            yield "romana: etcd_priv_key and etcd_cert_chain must be given together"
             return
         try:
             yield from (f"romana: {fault}" for fault in _access(values).faults())

@@ -16,7 +16,7 @@ SETTINGS = ApiSettings(
     params={},
     started_at=0.0,
 )
-DOUBT = "9 answers were counted, but the kernel has seen 6 at most"
+DOUBT = "9 answers counted, but the kernel received at most 6"
 
 
 def state(**reports: HealthReport) -> ApiState:

@@ -208,7 +208,7 @@ def test_all_faults_at_once_each_with_file_section_and_option(ini: Path, enough:
             f"{ini}: [vpcrouter] prot: unknown option; did you mean port?",
             f"{ini}: [vpcrouter] port: must be a whole number, not 'many'",
             f"{ini}: [vpcrouter] delete_limit: must be from 0 to 1, not '2'",
-            "health pidgeon: unknown 'pidgeon'; there is: " + ", ".join(sorted(MONITOR_NAMES)),
+            "health pidgeon: unknown 'pidgeon'; available: " + ", ".join(sorted(MONITOR_NAMES)),
             f"{ini}: [tcp] tcp_check_port: must be from 1 to 65535, not '70000'",
             f"{ini}: [tcp] timeout: unknown option",
             f"{ini}: unknown section [tpc]; did you mean tcp?",
@@ -271,17 +271,17 @@ def test_a_command_line_that_cannot_be_read_hides_no_faults_of_the_file_and_inve
         (["--tcp_check_prt", "1"], "unknown --tcp_check_prt; did you mean --tcp_check_port?"),
         (["--tcp_check_p", "1"], "unknown --tcp_check_p"),
         (["surplus"], "unknown surplus"),
-        (["-m", "tcp"], "mode tcp: unknown 'tcp'; there is: "),
-        (["-H", "configfile"], "health configfile: unknown 'configfile'; there is: "),
+        (["-m", "tcp"], "mode tcp: unknown 'tcp'; available: "),
+        (["-H", "configfile"], "health configfile: unknown 'configfile'; available: "),
         (["-H", "nowhere.at_all"], "health nowhere.at_all: nowhere.at_all:At_all does not load"),
         (["-m", PIGEONS], f"mode {PIGEONS}: {PIGEONS}:Pigeons is not a watcher"),
         (["-H", "workers.api"], "health workers.api: workers.api:Api is not a monitor"),
         (
             ["-H", "vpcrouter.routing.plan"],
-            "health vpcrouter.routing.plan: vpcrouter.routing.plan:Plan is no worker class",
+            "health vpcrouter.routing.plan: vpcrouter.routing.plan:Plan is not a worker class",
         ),
         (["-m", ""], "--mode: must not be empty, not ''"),
-        (["--state_dir", "~nobody-of-this-name"], "--state_dir: names a home folder"),
+        (["--state_dir", "~nobody-of-this-name"], "--state_dir: names a home directory"),
     ],
 )
 def test_one_fault(flags: list[str], fragment: str, enough: list[str]) -> None:
@@ -328,7 +328,7 @@ def test_the_faults_of_the_route_spec_are_told_with_its_file(
     spec_file.write_text('{"10.1.0.0/16": [], "x": ["10.0.0.1"]}')
     assert faults_of(*enough) == [
         f'route spec {spec_file}: "10.1.0.0/16": has no hosts',
-        f'route spec {spec_file}: "x": is no CIDR',
+        f'route spec {spec_file}: "x": is not a CIDR',
     ]
 
 

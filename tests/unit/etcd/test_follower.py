@@ -40,12 +40,12 @@ def test_what_is_no_endpoint(text: str) -> None:
 
 
 def test_a_password_among_the_endpoints_is_refused() -> None:
-    with pytest.raises(ValueError, match="has a user in it"):
+    with pytest.raises(ValueError, match="contains a user"):
         ENDPOINTS.convert("http://root:secret@etcd-1")
 
 
 def test_an_endpoint_without_tls_where_it_is_wanted() -> None:
-    with pytest.raises(ValueError, match="http://a:2379 is without TLS"):
+    with pytest.raises(ValueError, match="http://a:2379 does not use TLS"):
         etcd_urls(("http://a",), True)
 
 
@@ -83,12 +83,12 @@ def test_a_key_for_each_cidr() -> None:
             {"10.1.0.0/16": "[", "10.2.0.0/16": {"a": 1}, "10.3.0.0/16": GOOD},
             [f"{PREFIX}10.1.0.0/16: bad JSON", f"{PREFIX}10.2.0.0/16: needs a list of hosts"],
         ),
-        ({"10.1.0.0/16": ["router-1"]}, [f'{PREFIX}10.1.0.0/16: host 1, "router-1", is no IP']),
+        ({"10.1.0.0/16": ["router-1"]}, [f'{PREFIX}10.1.0.0/16: host 1, "router-1", is not an IP']),
         ({"10.1.0.0/16": []}, [f"{PREFIX}10.1.0.0/16: has no hosts"]),
         ({"10.1.0.0/16": "[" * 100_000}, [f"{PREFIX}10.1.0.0/16: bad JSON"]),
-        ({"10.1.0.0%2F16": GOOD}, [f"{PREFIX}10.1.0.0%2F16: is no CIDR"]),
-        ({"10.1.0.0_16": GOOD}, [f"{PREFIX}10.1.0.0_16: is no CIDR"]),
-        ({"": GOOD}, [f"{PREFIX}: is no CIDR"]),
+        ({"10.1.0.0%2F16": GOOD}, [f"{PREFIX}10.1.0.0%2F16: is not a CIDR"]),
+        ({"10.1.0.0_16": GOOD}, [f"{PREFIX}10.1.0.0_16: is not a CIDR"]),
+        ({"": GOOD}, [f"{PREFIX}: is not a CIDR"]),
         (
             {"10.1.0.0/16": GOOD, "10.1.0.1/16": GOOD},
             [f'{PREFIX}: "10.1.0.1/16": is the same CIDR as "10.1.0.0/16"'],
@@ -104,7 +104,7 @@ def test_keys_that_are_refused_name_themselves(values: dict[str, Any], faults: l
 
 
 def test_a_key_that_is_no_text_is_refused() -> None:
-    with pytest.raises(SpecError, match=r"/vpcrouter/routes/\\xff: is no CIDR"):
+    with pytest.raises(SpecError, match=r"/vpcrouter/routes/\\xff: is not a CIDR"):
         of_prefix(
             PREFIX, {PREFIX.encode() + b"\xff": b'["10.33.20.1"]', **entries({"10.1.0.0/16": GOOD})}
         )
@@ -155,8 +155,8 @@ def test_good_options(tmp_path: Path) -> None:
         ({}, "either etcd_spec_key or etcd_spec_prefix is needed"),
         ({"etcd_spec_key": KEY, "etcd_spec_prefix": PREFIX}, "and not both"),
         ({"etcd_spec_prefix": "/routes"}, "etcd_spec_prefix: must end with /"),
-        ({"etcd_user": "root"}, "etcd_user and etcd_password_file are only of use together"),
-        ({"etcd_tls_key": "/x"}, "etcd_tls_cert and etcd_tls_key are only of use together"),
+        ({"etcd_user": "root"}, "etcd_user and etcd_password_file must be given together"),
+        ({"etcd_tls_key": "/x"}, "etcd_tls_cert and etcd_tls_key must be given together"),
         (
             {"etcd_user": "root", "etcd_password_file": "/nowhere/x"},
             "/nowhere/x cannot be read: No such file or directory",
@@ -168,7 +168,7 @@ def test_good_options(tmp_path: Path) -> None:
         ),
         (
             {"etcd_endpoints": ("http://a",), "etcd_tls_ca": "/x"},
-            "etcd_endpoints: http://a:2379 is without TLS",
+            "etcd_endpoints: http://a:2379 does not use TLS",
         ),
     ],
 )
@@ -188,7 +188,7 @@ def test_files_that_are_no_certificates(tmp_path: Path) -> None:
     tls = {"etcd_tls_cert": path, "etcd_tls_key": path}
     assert "cannot be used" in faults_of(etcd_spec_key=KEY, **tls)[0]
     login = {"etcd_user": "root", "etcd_password_file": path}
-    assert "no UTF-8" in faults_of(etcd_spec_key=KEY, **login)[0]
+    assert "not UTF-8" in faults_of(etcd_spec_key=KEY, **login)[0]
 
 
 def test_no_password_is_ever_shown(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_not_even_the_first_host_fails_when_all_fall_silent(count: int, timing: 
     assert not net.ever_failed()
     last = net.reports[-1][1]
     witnesses = min(count, 256)
-    assert last.isolated == f"{witnesses} of {witnesses} hosts do not answer, all at once"
+    assert last.isolated == f"{witnesses} of {witnesses} hosts not answering"
     assert not last.healthy, "nothing is known of them"
     at_s = next(at_s for at_s, report in net.reports if report.isolated)
     assert at_s - DIED_S < timing.worst_case_s + timing.timeout_s + 0.1
@@ -160,7 +160,7 @@ def test_a_new_generation_is_as_isolated_as_the_last_one() -> None:
     net = PlayedNetwork(lambda _host, now_s: now_s >= 20.0, WITH_ISOLATION)
     long_ago = frozenset({"10.0.0.2"})
     net.mail[HealthReport] = HealthReport(
-        "icmpecho", failed=long_ago, changed_s={"10.0.0.2": 7.0}, isolated="nobody answers"
+        "icmpecho", failed=long_ago, failed_since_at={"10.0.0.2": 7.0}, isolated="nobody answers"
     )
     net.use(*names(3))
     net.run(19.0)
@@ -229,9 +229,9 @@ def tell(net: PlayedNetwork, link: Link, why: str) -> None:
 def test_without_our_own_link_nobody_fails_however_few_they_are(count: int) -> None:
     net, link = with_link(lambda _host, now_s: now_s < 5.0 or now_s >= 20.0, count)
     net.run(5.0)
-    tell(net, link, "our own link eth0 is down")
+    tell(net, link, "local interface eth0 is down")
     net.run(14.0)
-    assert net.reports[-1][1] == HealthReport("icmpecho", isolated="our own link eth0 is down")
+    assert net.reports[-1][1] == HealthReport("icmpecho", isolated="local interface eth0 is down")
     tell(net, link, "")
     net.run(0.5)
     assert net.reports[-1][1].isolated, "until probes come back"

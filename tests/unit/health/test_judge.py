@@ -301,7 +301,7 @@ def test_merge_keeps_to_the_hosts_asked_for() -> None:
 
 
 def test_merge_tells_the_earliest_failure() -> None:
-    early = HealthReport("tcp", failed=frozenset({A, B}), changed_s={A: 3.0})
+    early = HealthReport("tcp", failed=frozenset({A, B}), failed_since_at={A: 3.0})
     merged = merge([report("icmp", "", "", "A"), early], [A, B], ["icmp", "tcp"])
     assert merged.failed == {A, B}
     assert merged.failed_since == {A: 3.0}

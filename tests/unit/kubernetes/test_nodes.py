@@ -53,7 +53,7 @@ def test_states(item: dict[str, Any], state: State) -> None:
     ],
 )
 def test_what_is_no_node(text: str) -> None:
-    with pytest.raises(ValueError, match="no node"):
+    with pytest.raises(ValueError, match="not a node"):
         read_node(json.loads(text))
 
 

@@ -87,7 +87,7 @@ class World:
 
     def seed(self, *hosts: str) -> None:
         report = HealthReport(
-            "script", failed=frozenset(hosts), changed_s=dict.fromkeys(hosts, 1.0)
+            "script", failed=frozenset(hosts), failed_since_at=dict.fromkeys(hosts, 1.0)
         )
         self._mail[HealthReport] = report
 
@@ -139,7 +139,7 @@ def test_what_says_nothing_makes_unknown_and_is_told_once() -> None:
     assert not any(report.failed for report in world.reports)
     told = [log for log in logs if log["log_level"] == "warning"]
     assert [(log["host"], log["reason"]) for log in told] == [
-        (host, "exit status 77; it says nothing of the host") for host in (A, B)
+        (host, "exit status 77; not counted as a miss") for host in (A, B)
     ]
 
 
@@ -151,7 +151,7 @@ def test_every_host_once_an_interval_and_at_once_when_it_begins_to_fail() -> Non
     of_b = [at_s for at_s, host in world.started if host == B]
     assert of_b == pytest.approx([1000, 1010, 1020, 1030, 1031.1, 1041.1])
     assert world.last.failed == {B}
-    assert world.last.changed_s[B] == pytest.approx(1031.2)
+    assert world.last.failed_since_at[B] == pytest.approx(1031.2)
 
 
 def test_a_failed_host_comes_back_after_the_hold() -> None:
@@ -173,7 +173,7 @@ def test_no_more_than_so_many_at_once_and_everybody_has_a_turn() -> None:
     turns = Counter(host for _, host in world.started)
     assert set(turns) == set(hosts)
     assert max(turns.values()) - min(turns.values()) <= 1
-    late = [log for log in logs if "checks are late" in log["event"]]
+    late = [log for log in logs if "check schedule overrun" in log["event"]]
     assert 1 <= len(late) <= 2, "once a minute"
 
 
@@ -215,7 +215,7 @@ def test_a_command_that_cannot_be_asked_for() -> None:
 def test_a_keeper_that_says_nothing_ends_the_worker() -> None:
     world = World(always(End.EXIT, 0, 1e6))
     world.tell(A)
-    with pytest.raises(PluginError, match="says nothing"):
+    with pytest.raises(PluginError, match="does not respond"):
         world.run(100)
     assert world.now_s == pytest.approx(1015)
 

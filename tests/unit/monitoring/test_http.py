@@ -140,13 +140,13 @@ def test_an_answer_of_no_length_is_good_at_its_end(at: CUT) -> None:
     chunks = cut(ENDLESS, at)
     assert judge(chunks, b"ready") is False
     assert judge([*chunks, b""], b"ready") is True
-    assert judge([*chunks, b""], b"steady") == "the body lacks the text"
+    assert judge([*chunks, b""], b"steady") == "body does not contain the expected text"
 
 
 @given(st.sampled_from([LENGTH, CHUNKED]), st.integers(1, 30), cuts)
 def test_an_answer_cut_short_is_none(data: bytes, lacking: int, at: CUT) -> None:
     chunks = cut(data[:-lacking], at)
-    assert "closed before the answer was complete" in str(judge([*chunks, b""]))
+    assert "closed before the response was complete" in str(judge([*chunks, b""]))
 
 
 @given(st.lists(st.binary(min_size=1, max_size=100), max_size=20), st.booleans())
@@ -160,12 +160,12 @@ def test_rubbish_is_never_good(chunks: list[bytes], after_head: bool) -> None:
     ("data", "reason"),
     [
         (b"HTTP/1.1 404 Not Found\r\n\r\n", "status 404"),
-        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "no HTTP answer"),
-        (b"<html>200 OK</html>\r\n\r\n", "no HTTP answer"),
-        (b"\x15\x03\x01\x00\x02\x02\x46\r\n\r\n", "no HTTP answer"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "no HTTP answer"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "no HTTP answer"),
-        (b"x" * (MAX_READ + 1), "the answer is over 256 KiB"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "not an HTTP response"),
+        (b"<html>200 OK</html>\r\n\r\n", "not an HTTP response"),
+        (b"\x15\x03\x01\x00\x02\x02\x46\r\n\r\n", "not an HTTP response"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "not an HTTP response"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "not an HTTP response"),
+        (b"x" * (MAX_READ + 1), "response exceeds 256 KiB"),
     ],
 )
 def test_answers_that_are_none(data: bytes, reason: str) -> None:

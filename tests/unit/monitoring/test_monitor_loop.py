@@ -7,13 +7,13 @@ from vpcrouter.model.messages import HealthReport
 def test_a_predecessors_failures_are_kept() -> None:
     net = PlayedNetwork(all_alive)
     net.mail[HealthReport] = HealthReport(
-        "icmpecho", failed=frozenset({"10.0.0.1"}), changed_s={"10.0.0.1": 7.0}
+        "icmpecho", failed=frozenset({"10.0.0.1"}), failed_since_at={"10.0.0.1": 7.0}
     )
     net.use("10.0.0.0", "10.0.0.1")
     net.run(9.0)
     assert net.state("10.0.0.0") == "healthy"
     assert net.state("10.0.0.1") == "failed"
-    assert net.reports[-1][1].changed_s == {"10.0.0.1": 7.0}
+    assert net.reports[-1][1].failed_since_at == {"10.0.0.1": 7.0}
     net.run(5.0)
     assert net.state("10.0.0.1") == "healthy"
 

@@ -67,10 +67,10 @@ def queued(origin: int, kind: int, code: int, sender: str) -> bytes:
     [
         (queued(2, 3, 1, "10.0.0.9"), "10.0.0.1", MissedError, "type 3 code 1 from 10.0.0.9"),
         (queued(2, 3, 13, "10.0.0.9"), "10.0.0.1", MissedError, "ICMP type 3 code 13"),
-        (queued(2, 3, 1, "10.0.0.1"), "10.0.0.1", MissedError, "nobody answers for its address"),
-        (queued(2, 3, 13, "10.0.0.1"), "10.0.0.1", UnsentError, "refused by our own host"),
-        (queued(3, 1, 3, "fd00::1"), "fd00::1", MissedError, "nobody answers for its address"),
-        (queued(3, 1, 1, "fd00::1"), "fd00::1", UnsentError, "refused by our own host"),
+        (queued(2, 3, 1, "10.0.0.1"), "10.0.0.1", MissedError, "ARP or neighbour discovery failed"),
+        (queued(2, 3, 13, "10.0.0.1"), "10.0.0.1", UnsentError, "rejected by the local host"),
+        (queued(3, 1, 3, "fd00::1"), "fd00::1", MissedError, "ARP or neighbour discovery failed"),
+        (queued(3, 1, 1, "fd00::1"), "fd00::1", UnsentError, "rejected by the local host"),
         (queued(3, 1, 0, "fd00::9"), "fd00::1", MissedError, "ICMPv6 type 1 code 0 from fd00::9"),
     ],
 )

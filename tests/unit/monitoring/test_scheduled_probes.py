@@ -140,13 +140,13 @@ def test_too_much_to_do_is_told_once_and_when_it_is_over() -> None:
         net.run(35.0)
         net.use(*names(100))
         net.run(25.0)
-    told = [(log["event"], log.get("reason")) for log in logs if "time for all" in log["event"]]
+    told = [(log["event"], log.get("reason")) for log in logs if "schedule" in log["event"]]
     assert told == [
         (
-            "there is no time for all probes; deaths are found later than promised",
+            "probe schedule overrun; detection is slower than configured",
             "each host is probed every 0.2 s instead of 0.1 s: probe fewer hosts, or less often",
         ),
-        ("there is time for all probes again", None),
+        ("probe schedule back on time", None),
     ]
 
 
@@ -160,7 +160,7 @@ def test_answers_that_never_came_are_told_of_until_all_have_come_again() -> None
         for _ in range(3):
             net.invented += 2
             net.run(5)
-        assert "but the kernel has seen" in net.reports[-1][1].doubt
+        assert "but the kernel received" in net.reports[-1][1].doubt
         net.run(20)
         assert not net.reports[-1][1].doubt
         net.invented -= 1000
@@ -254,14 +254,14 @@ def test_unsent_probes_make_hosts_unknown_never_failed() -> None:
     assert net.state("10.0.0.1") == "healthy"
     with capture_logs() as logs:
         net.run(9.1)
-    assert [log["event"] for log in logs] == ["probes cannot be sent"]
+    assert [log["event"] for log in logs] == ["could not send probes"]
     assert logs[0]["reason"] == "no route"
     assert net.state("10.0.0.1") == "unknown"
     probes = Counter(host for at_s, host in net.probes if 5.0 <= at_s < 14.0)
     assert max(probes.values()) <= 10, "no hurry while nothing can be sent"
     with capture_logs() as logs:
         net.run(4.0)
-    assert [log["event"] for log in logs] == ["all probes are sent again"]
+    assert [log["event"] for log in logs] == ["all probes sent again"]
     assert net.reports[-1][1].healthy == set(names(10))
     assert not net.ever_failed()
 

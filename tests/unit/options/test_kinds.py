@@ -71,7 +71,7 @@ def test_good(kind: Kind, text: str, value: Any) -> None:
     [
         (TEXT, "", "must not be empty"),
         (PATH, "", "must not be empty"),
-        (PATH, "~nobody-of-this-name/x", "names a home folder that is not there"),
+        (PATH, "~nobody-of-this-name/x", "names a home directory that does not exist"),
         (LOGFILE, "", "must not be empty"),
         (SWITCH, "", "must be yes or no"),
         (SWITCH, "maybe", "must be yes or no"),

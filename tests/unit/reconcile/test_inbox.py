@@ -56,7 +56,7 @@ def report(
         monitor,
         frozenset(healthy),
         failed=frozenset(failed),
-        changed_s=since or {},
+        failed_since_at=since or {},
         isolated=isolated,
     )
 
