@@ -1,7 +1,6 @@
 """The HTTP API, in its own process: shows the state, and accepts route specs in mode http."""
 
 import contextlib
-import os
 import threading
 import time
 from typing import Any
@@ -16,6 +15,7 @@ from vpcrouter.api.server import Server
 from vpcrouter.api.server_tls import ServerTls
 from vpcrouter.errors import ConfigError, PluginError, SpecError
 from vpcrouter.ipc.mailbox import Mailbox, StopWorker, WorkerMailbox
+from vpcrouter.linux.wake import WakeFd
 from vpcrouter.logs import setup as logs
 from vpcrouter.model.messages import (
     DampingReport,
@@ -151,7 +151,7 @@ class Intake:
         self._saving = threading.Lock()
         """Held during the write to disk; the work loop never waits for it."""
         self._lock = threading.Lock()
-        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake = WakeFd()
         self._news: SpecReport | None = None
         if (saved := self._store.load()) is not None:
             log.info("the last accepted route spec is used", file=str(self._store.path))
@@ -159,14 +159,13 @@ class Intake:
 
     def fileno(self) -> int:
         """Readable when `take` has a spec."""
-        return self._fd
+        return self._wake.fileno()
 
     def take(self) -> SpecReport | None:
         """The newest spec not yet taken, or None."""
         with self._lock:
             news, self._news = self._news, None
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self._fd)
+            self._wake.clear()
             return news
 
     def post(self, body: bytes) -> None:
@@ -183,7 +182,7 @@ class Intake:
     def _announce(self, spec: RouteSpec) -> None:
         with self._lock:
             self._news = self._state.spec = SpecReport(spec)
-            os.eventfd_write(self._fd, 1)
+            self._wake.wake()
 
 
 def make_app(state: ApiState, intake: Intake | None, gate: Gate) -> Flask:

@@ -1,14 +1,14 @@
 """Calls that may take long run in threads, so that the loop that starts them never blocks."""
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from vpcrouter.errors import Ec2Error
+from vpcrouter.linux.wake import WakeFd
 
 CALL_LIMIT_S = 60.0
 
@@ -31,12 +31,16 @@ class BackgroundCalls(Generic[K]):
     """Up to `parallel` calls at once; `fd` is readable when one has ended."""
 
     parallel: int
-    fd: int = field(default_factory=lambda: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
 
     def __post_init__(self) -> None:
+        self._wake = WakeFd()
         self._pool = ThreadPoolExecutor(self.parallel, thread_name_prefix="ec2")
         self._ended: deque[tuple[Future[Any], Done[K]]] = deque()
         self.under_way: dict[K, float] = {}
+
+    @property
+    def fd(self) -> int:
+        return self._wake.fileno()
 
     @property
     def has_room(self) -> bool:
@@ -48,15 +52,13 @@ class BackgroundCalls(Generic[K]):
 
         def ended(future: Future[Any]) -> None:
             self._ended.append((future, Done(what, ended_s=time.monotonic())))
-            os.eventfd_write(self.fd, 1)
+            self._wake.wake()
 
         self._pool.submit(function).add_done_callback(ended)
 
     def collect(self) -> list[Done[K]]:
         """The calls that ended since the last time. Raises any error other than an Ec2Error."""
-        try:
-            os.eventfd_read(self.fd)
-        except BlockingIOError:
+        if not self._wake.clear():
             return []
         done: list[Done[K]] = []
         while self._ended:

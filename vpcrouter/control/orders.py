@@ -1,9 +1,9 @@
 """Shared by the control worker's requests and its work loop: the newest report, and the orders."""
 
-import os
 import threading
 from collections.abc import Callable
 
+from vpcrouter.linux.wake import WakeFd
 from vpcrouter.model.messages import Orders, WorkersReport, WorkerStatus
 
 
@@ -18,16 +18,16 @@ class OrderBook:
         self._report: WorkersReport | None = None
         self._orders = Orders()
         self._reports = 0
-        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake = WakeFd()
 
     # For the work loop
 
     def fileno(self) -> int:
-        return self._wake_fd
+        return self._wake.fileno()
 
     def clear(self) -> None:
         """Reset `fileno` until there are new orders."""
-        os.eventfd_read(self._wake_fd)
+        self._wake.clear()
 
     def hear(self, report: WorkersReport) -> None:
         """Take a report of the supervisor, with the orders of an earlier generation if newer."""
@@ -67,7 +67,7 @@ class OrderBook:
         """Add an order; returns its number."""
         with self._changed:
             self._orders = change(self._orders)
-            os.eventfd_write(self._wake_fd, 1)
+            self._wake.wake()
             return self._orders.number
 
     def wait_obeyed(self, number: int, timeout_s: float) -> bool:

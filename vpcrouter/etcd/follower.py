@@ -3,7 +3,6 @@
 A watcher creates an EtcdAccess from its options and loops over `EtcdFollower(access, keys).follow`.
 """
 
-import os
 import random
 import threading
 import time
@@ -16,6 +15,7 @@ from vpcrouter.errors import EtcdError, SpecError
 from vpcrouter.etcd.access import EtcdAccess
 from vpcrouter.etcd.client import EtcdKeys, EtcdMember
 from vpcrouter.ipc.mailbox import Mailbox
+from vpcrouter.linux.wake import WakeFd
 from vpcrouter.logs import setup as logs
 from vpcrouter.options.kinds import Kind
 
@@ -102,7 +102,7 @@ class EtcdFollower:
         self._members: dict[str, EtcdMember] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._fd = -1
+        self._wake: WakeFd | None = None
         self._news: list[KeyValues | SpecError] = []
         self._last: KeyValues | tuple[str, ...] | None = None
         self._reasons: dict[str, str] = {}
@@ -116,9 +116,9 @@ class EtcdFollower:
         it, changed or not. Owned by the work loop, which waits in `mailbox.wait`. Raises
         EtcdError if the thread has died or is stuck. Call it once only.
         """
-        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        wake = self._wake = WakeFd()
         thread = threading.Thread(target=self._work, name="etcd", daemon=True)
-        mailbox.watch(self._fd)
+        mailbox.watch(wake.fileno())
         thread.start()
         try:
             care = _Care(thread)
@@ -128,23 +128,23 @@ class EtcdFollower:
                 care.look(self._steps, STUCK_S + 10 * self._access.timeout_s)
         finally:
             self._ended.set()
-            mailbox.unwatch(self._fd)
+            mailbox.unwatch(wake.fileno())
             with self._lock:
-                os.close(self._fd)
-                self._fd = -1
+                wake.close()
+                self._wake = None
 
     def _take(self) -> list[KeyValues | SpecError]:
         with self._lock:
             news, self._news = self._news, []
-            if news:
-                os.eventfd_read(self._fd)
+            if self._wake is not None:
+                self._wake.clear()
         return news
 
     def _tell(self, what: KeyValues | SpecError) -> None:
         """Pass news on to the work loop. New values replace all earlier news."""
         state = what.faults if isinstance(what, SpecError) else what
         with self._lock:
-            if state == self._last or self._fd < 0:
+            if state == self._last or self._wake is None:
                 return
             self._last = state
             if isinstance(what, SpecError):
@@ -152,7 +152,7 @@ class EtcdFollower:
                 self._news.append(what)
             else:
                 self._news = [what]
-            os.eventfd_write(self._fd, 1)
+            self._wake.wake()
 
     def _work(self) -> None:
         """The thread's main function."""

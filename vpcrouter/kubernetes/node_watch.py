@@ -5,7 +5,6 @@ Source: "Efficient detection of changes", kubernetes.io/docs/reference/using-api
 
 import contextlib
 import math
-import os
 import random
 import threading
 import time
@@ -24,6 +23,7 @@ from vpcrouter.kubernetes.client import (
     sentence,
 )
 from vpcrouter.kubernetes.nodes import Node, read_node
+from vpcrouter.linux.wake import WakeFd
 from vpcrouter.logs import setup as logs
 from vpcrouter.logs.log_once import Trouble
 
@@ -53,7 +53,7 @@ class NodeWatch:
     def __init__(self, access: Access) -> None:
         self._access = access
         self.nodes: tuple[Node, ...] | None = None
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._wake = WakeFd()
         self._by_name: dict[str, Node] = {}
         self._version = self._watch_trouble = ""
         self._list_failures = self._watch_failures = 0
@@ -68,15 +68,16 @@ class NodeWatch:
             log, "node watch failing; polling the node list instead", "node watch works again"
         )
 
+    @property
+    def fd(self) -> int:
+        return self._wake.fileno()
+
     def start(self) -> None:
         self._thread.start()
 
     def drain(self) -> bool:
         """Whether the nodes have changed since the last call."""
-        try:
-            return os.eventfd_read(self.fd) > 0
-        except BlockingIOError:
-            return False
+        return self._wake.clear()
 
     def check_alive(self) -> None:
         """Raise the exception that ended the thread; KubernetesError if the thread is stuck."""
@@ -96,7 +97,7 @@ class NodeWatch:
                     self._watch_until_due()
         except Exception as error:  # raised again by `check_alive`
             self._end = error
-        os.eventfd_write(self.fd, 1)
+        self._wake.wake()
 
     def _has_listed(self) -> bool:
         try:
@@ -194,10 +195,10 @@ class NodeWatch:
             return
         self._by_name = by_name
         self.nodes = tuple(by_name.values())
-        os.eventfd_write(self.fd, 1)
+        self._wake.wake()
 
     def _forget(self, reason: str) -> None:
         self._away.tell(reason)
         if self.nodes is not None:
             self.nodes = None
-            os.eventfd_write(self.fd, 1)
+            self._wake.wake()
