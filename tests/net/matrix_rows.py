@@ -37,7 +37,7 @@ CLEAN = ("198.18.0.1", "198.18.0.2", "198.18.0.3", "fd18::1", "fd18::2", "fd18::
 MIMIC = "198.18.0.9"
 """A host that is silent, and in whose name another answers."""
 ROUTER, ROUTER_6 = "10.77.0.9", "fd77::9"
-LATE_S = 0.65
+LATE_S = 1.2
 """Later than any monitor's time-out, and by more than a round of the probing ones."""
 INSTEAD, BEFORE, AFTER = When.INSTEAD, When.BEFORE, When.AFTER
 MTU = (1280).to_bytes(4)

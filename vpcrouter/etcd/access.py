@@ -56,7 +56,7 @@ class EtcdAccess:
         try:
             return Path(self.password_file).read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
-            why = why_os(error) if isinstance(error, OSError) else "it is no UTF-8 text"
+            why = why_os(error) if isinstance(error, OSError) else "not UTF-8 text"
             raise EtcdError(f"{self.password_file} cannot be read: {why}") from None
 
 
