@@ -95,4 +95,4 @@ def test_answers_that_never_came_are_told_of(net: Net) -> None:
         net.answer_as_router(far_away, "unreachable")
         net.answer_as_router(HOSTS[0], "blackhole")
         monitor.use(*HOSTS[:3], far_away)
-        monitor.expect("in doubt", lambda r: "the kernel has seen" in r.doubt, START_S)
+        monitor.expect("in doubt", lambda r: "the kernel received" in r.doubt, START_S)

@@ -195,7 +195,7 @@ def test_refusals_are_told_and_harm_nothing(api: KubernetesApi, net: Network, st
     first = wait_target(net, set(HOSTS))
     for count, status in enumerate((403, 500), start=1):
         api.set_faults(status=status)
-        daemon.wait_log(f'does not tell how nodes are" reason="HTTP {status}')
+        daemon.wait_log(f'node status unavailable" reason="HTTP {status}')
         assert target(net) == first
         assert states(daemon) == ([], [])
         api.set_faults()

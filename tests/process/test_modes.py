@@ -68,7 +68,7 @@ def test_a_bad_post_is_refused_and_changes_nothing(posting: Daemon, net: Network
         for body, kind, status, said in (
             ("{", "application/json", 400, "bad JSON"),
             ("{}", "application/json", 400, "is empty"),
-            ('{"10.0.0.0/8": ["x"]}', "application/json", 400, "no IP"),
+            ('{"10.0.0.0/8": ["x"]}', "application/json", 400, "not an IP"),
             ("[" * 100_000, "application/json", 400, "bad JSON"),
             ("{}", "text/plain", 415, "application/json"),
         ):

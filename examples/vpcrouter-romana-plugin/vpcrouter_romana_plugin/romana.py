@@ -35,13 +35,18 @@ class Romana(Watcher):
 
     @classmethod
     def add_arguments(cls) -> Iterable[Option]:
-        yield Option("etcd_addr", TEXT, "localhost", "the address of Romana's etcd")
-        yield Option("etcd_port", whole(1, 65_535, "PORT"), 2379, "the port of Romana's etcd")
+        yield Option("etcd_addr", TEXT, "localhost", "address of Romana's etcd")
+        yield Option("etcd_port", whole(1, 65_535, "PORT"), 2379, "port of Romana's etcd")
         yield Option(
-            "etcd_ca_cert", PATH, None, "the file with the CA certificates that vouch for etcd"
+            "etcd_ca_cert",
+            PATH,
+            None,
+            "file with the CA certificates that etcd's certificate is verified against",
         )
-        yield Option("etcd_priv_key", PATH, None, "the file with our private key")
-        yield Option("etcd_cert_chain", PATH, None, "the file with our certificate, and its chain")
+        yield Option("etcd_priv_key", PATH, None, "file with the private key of etcd_cert_chain")
+        yield Option(
+            "etcd_cert_chain", PATH, None, "file with the client certificate and its chain"
+        )
 
     @classmethod
     def check_arguments(cls, values: Values) -> Iterable[str]:
