@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from urllib.parse import urlsplit
 
-from vpcrouter.backoff import backoff_s
+from vpcrouter.backoff import backoff_s, jittered_s
 from vpcrouter.errors import EtcdError, SpecError
 from vpcrouter.etcd.access import EtcdAccess
 from vpcrouter.etcd.client import EtcdKeys, EtcdMember
@@ -219,7 +219,7 @@ class EtcdFollower:
 
     def _pause(self, rounds: int) -> None:
         pause_s = backoff_s(rounds, FIRST_PAUSE_S, LONGEST_PAUSE_S)
-        self._ended.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        self._ended.wait(jittered_s(pause_s, random.uniform))
         self._steps += 1
 
 

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from vpcrouter.backoff import LONGEST_PAUSE_S, backoff_s
+from vpcrouter.backoff import LONGEST_PAUSE_S, backoff_s, jittered_s
 from vpcrouter.errors import ConfigError
 from vpcrouter.kubernetes.client import (
     WATCH_GRACE_S,
@@ -151,7 +151,7 @@ class NodeWatch:
 
     def _pause(self, failures: int) -> None:
         self._progress_s = time.monotonic()
-        time.sleep(backoff_s(failures) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        time.sleep(jittered_s(backoff_s(failures), random.uniform))
 
     def _list(self) -> str:
         """Read all nodes, most recent; return their resource version."""

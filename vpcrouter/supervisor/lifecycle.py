@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from supervisor.states import ProcessStates
 
-from vpcrouter.backoff import backoff_s
+from vpcrouter.backoff import backoff_s, jittered_s
 from vpcrouter.errors import EX_CONFIG
 
 
@@ -132,7 +132,7 @@ class Lifecycle:
         policy = self.policy
         delay_s = backoff_s(self.early_deaths + 1, policy.backoff_min_s, policy.backoff_max_s)
         self.state = ProcessStates.BACKOFF
-        self._next_start_s = now_s + delay_s * self._rng.uniform(0.5, 1.0)
+        self._next_start_s = now_s + jittered_s(delay_s, self._rng.uniform)
 
     def due(self, now_s: float, *, is_held: bool = False) -> LifeStep | None:
         """The step that is due; the caller reports it with `started`, `aborted` or `killed`.
