@@ -12,10 +12,12 @@ from multiprocessing.context import SpawnProcess
 import pytest
 
 from tests.process.producing import message, produce
+from tests.waiting import PATIENCE
 from vpcrouter.ipc.channel import STEP_BYTES, Channel, Consumer
 
 PRODUCERS = 6
-LONGEST_STEP_S = 1.0
+LONGEST_STEP_S = 1.0 * PATIENCE
+"""A read that blocks at a torn message takes for ever; one whose process is not run, a second."""
 """Far above what a step takes, far below what a blocked one would."""
 LIMIT_S = 15.0
 
