@@ -17,7 +17,7 @@ ARGS ?=
 JOBS ?= 3
 # Without one of them, the tests that use it are skipped.
 TEST_DEPS := curl dbus etcd-client etcd-server iproute2 iputils-ping libcap2-bin logrotate \
-	netcat-openbsd nftables openssl procps systemd util-linux
+	man-db netcat-openbsd nftables openssl procps systemd util-linux
 
 .PHONY: demo test test-deps lint format bench chaos soak docs clean
 

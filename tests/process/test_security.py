@@ -512,7 +512,7 @@ class TestRights:
         code = (
             "import subprocess; from vpcrouter.linux import privileges as p;"
             "p.give_up({'CAP_NET_RAW', 'CAP_SYS_ADMIN'}); p.gain_no_more();"
-            "print(open('/proc/self/status').read());"
+            "print(open('/proc/self/status').read(), flush=True);"
             "subprocess.run(['cat', '/proc/self/status'])"
         )
         command = as_ordinary(

@@ -56,7 +56,7 @@ def unit(tmp_path: Path) -> Path:
     return path
 
 
-@needs("systemd-analyze")
+@needs("systemd-analyze", "man")  # it looks for the page that the unit names
 def test_systemd_finds_nothing_to_complain_of(unit: Path) -> None:
     assert analyze(unit, "verify") == ""
 
