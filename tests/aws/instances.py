@@ -50,8 +50,12 @@ class Instance(moto_instances.Instance):
         for spec in specs:
             if not spec.get("NetworkInterfaceId"):
                 spec.setdefault("DeleteOnTermination", True)
-        if private_ip and self._subnet_id:
-            self.ec2_backend.refuse_address(private_ip, self.ec2_backend.get_subnet(self.subnet_id))
+        if self._subnet_id:
+            subnet = self.ec2_backend.get_subnet(self.subnet_id)
+            if private_ip:
+                self.ec2_backend.refuse_address(private_ip, subnet)
+            elif not any(spec.get("NetworkInterfaceId") for spec in specs):
+                private_ip = next(self.ec2_backend.free_addresses(subnet))
         super().prep_nics(specs, private_ip, *args, **kwargs)
 
     # EC2: a terminated instance has no interfaces; those not to be deleted stay, detached.

@@ -125,14 +125,33 @@ class InterfaceBackend(EC2Backend):
             raise EC2ClientError("InvalidIPAddress.InUse", f"Prefix {text} is in use.")
         return prefix
 
-    # EC2 refuses an interface with an address that another one in the VPC has.
+    def free_addresses(self, subnet: Any) -> Iterator[str]:
+        """The addresses of a subnet that no interface has; AWS keeps the first three."""
+        inside = [i for i in self.enis.values() if i.subnet_id == subnet.id]
+        taken = {address for i in inside for address in i.addresses}  # type: ignore[attr-defined]
+        prefixes = [p for i in inside for p in i.prefixes]  # type: ignore[attr-defined]
+        for address in islice(subnet.cidr.hosts(), 3, None):
+            if str(address) not in taken and not any(address in p for p in prefixes):
+                yield str(address)
+
+    # EC2 refuses an interface with an address that another one in the VPC has, and chooses a free
+    # one for an interface without.
     def create_network_interface(
-        self, subnet: Any, private_ip_address: Any, *args: Any, **kwargs: Any
+        self,
+        subnet: Any,
+        private_ip_address: Any,
+        private_ip_addresses: Any = None,
+        *args: Any,
+        **kwargs: Any,
     ) -> moto_interfaces.NetworkInterface:
+        network = self.get_subnet(subnet) if isinstance(subnet, str) else subnet
         if isinstance(private_ip_address, str):
-            network = self.get_subnet(subnet) if isinstance(subnet, str) else subnet
             self.refuse_address(private_ip_address, network)
-        return super().create_network_interface(subnet, private_ip_address, *args, **kwargs)
+        elif not private_ip_address and not private_ip_addresses:
+            private_ip_address = next(self.free_addresses(network))
+        return super().create_network_interface(
+            network, private_ip_address, private_ip_addresses, *args, **kwargs
+        )
 
     # The same answers as moto's, which looks at each interface for each id.
     def get_network_interface(self, eni_id: str) -> moto_interfaces.NetworkInterface:
@@ -198,10 +217,8 @@ def fill(subnet_id: str, count: int, **service: Any) -> list[str]:
         ValueError: the subnet is too small.
     """
     backend, subnet = _subnet_of(subnet_id)
-    taken = {a for i in backend.enis.values() if i.subnet.id == subnet_id for a in i.addresses}
-    free = (text for text in map(str, islice(subnet.cidr.hosts(), 3, None)) if text not in taken)
     made = []
-    for address in islice(free, count):
+    for address in islice(backend.free_addresses(subnet), count):
         interface = NetworkInterface(backend, subnet, address)  # type: ignore[abstract]
         give_to_service(interface, **service)
         made.append(interface)
