@@ -22,6 +22,7 @@ from moto.ec2.models import instances as moto_instances
 from moto.ec2.models import nat_gateways as moto_nat_gateways
 from moto.ec2.models import route_tables as moto_routes
 from moto.ec2.models import vpcs as moto_vpcs
+from moto.ec2.models import vpn_gateway as moto_vpn_gateways
 from moto.moto_api._internal.models import moto_api_backend
 
 from . import backend, instances, interfaces, paging, planting, responses, route_tables
@@ -29,6 +30,7 @@ from . import backend, instances, interfaces, paging, planting, responses, route
 REPLACED: tuple[tuple[ModuleType, str, Any], ...] = (
     (moto_routes, "Route", route_tables.Route),
     (moto_routes, "RouteTable", route_tables.RouteTable),
+    (moto_vpn_gateways, "VpnGateway", route_tables.VpnGateway),
     (moto_interfaces, "NetworkInterface", interfaces.NetworkInterface),
     (moto_instances, "Instance", instances.Instance),
     (moto_utils, "is_filter_matching", interfaces.filter_matches),
@@ -65,7 +67,8 @@ def configure(page_size: int | None, stale_s: float) -> None:
 
 PLANTS: Mapping[str, Callable[..., dict[str, Any]]] = MappingProxyType(
     {
-        "propagated_route": planting.propagated_route,
+        "learned_routes": planting.learned_routes,
+        "advertised_routes": planting.advertised_routes,
         "instance_status": planting.instance_status,
         "interfaces": planting.interfaces,
     }

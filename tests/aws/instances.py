@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from moto.ec2.models import ec2_backends
 from moto.ec2.models import instances as moto_instances
 
 
 class Instance(moto_instances.Instance):
     """An instance that gives up its interfaces when it is terminated, and can be unwell."""
 
-    # EC2 checks running instances, and schedules events for them; set by `set_status`.
+    # EC2 checks running instances, and schedules events; set by `planting.instance_status`.
     shown: Mapping[str, Any] = MappingProxyType({})
 
     def _check(self, name: str) -> dict[str, Any]:
@@ -127,22 +126,3 @@ INSTANCE_FILTERS = {
     "network-interface.ipv6-prefixes.ipv6-prefix": "interface_ipv6_prefixes",
     "network-interface.network-interface-id": "interface_ids",
 }
-
-
-def set_status(instance_id: str, **shown: Any) -> None:
-    """Have DescribeInstanceStatus show these of an instance, and nothing else.
-
-    `system`, `instance` and `ebs` are statuses of checks, `events` its scheduled events.
-
-    Raises:
-        LookupError: there is no such instance.
-        ValueError: something else is named.
-    """
-    if unknown := shown.keys() - {"system", "instance", "ebs", "events"}:
-        raise ValueError(f"a status has no {', '.join(unknown)}")
-    for _account, _region, backend in ec2_backends.iter_backends():
-        for instance in backend.all_instances():  # type: ignore[attr-defined]
-            if instance.id == instance_id:
-                instance.shown = shown
-                return
-    raise LookupError(instance_id)
