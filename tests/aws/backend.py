@@ -9,9 +9,10 @@ from moto.ec2.models import EC2Backend
 from moto.ec2.models.nat_gateways import NatGateway
 
 from .interfaces import InterfaceBackend, give_to_service
+from .prefix_lists import PrefixListBackend
 
 
-class Ec2Backend(InterfaceBackend):
+class Ec2Backend(InterfaceBackend, PrefixListBackend):
     """moto's EC2 with all corrections of its state."""
 
     # moto derives the module of its URLs from the backend's module.

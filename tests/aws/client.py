@@ -181,6 +181,10 @@ class EmbeddedEc2:
         """Change some of `page_size`, `stale_s`, `bucket`; see `tests.aws.faults.Settings`."""
         self._control("POST", "settings", changes)
 
+    def account(self, **changes: float) -> None:
+        """Change some of the account's quotas and delays; see `account.Account`."""
+        self._control("POST", "account", changes)
+
     def propagate_route(self, table_id: str, cidr: str) -> str:
         """Have the VPC's VPN gateway learn and propagate a route; answer the gateway's id.
 

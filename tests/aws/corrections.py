@@ -19,18 +19,30 @@ from moto.ec2 import utils as moto_utils
 from moto.ec2.models import ec2_backends
 from moto.ec2.models import elastic_network_interfaces as moto_interfaces
 from moto.ec2.models import instances as moto_instances
+from moto.ec2.models import managed_prefixes as moto_prefix_lists
 from moto.ec2.models import nat_gateways as moto_nat_gateways
 from moto.ec2.models import route_tables as moto_routes
 from moto.ec2.models import vpcs as moto_vpcs
 from moto.ec2.models import vpn_gateway as moto_vpn_gateways
 from moto.moto_api._internal.models import moto_api_backend
 
-from . import backend, instances, interfaces, paging, planting, responses, route_tables
+from . import (
+    backend,
+    instances,
+    interfaces,
+    paging,
+    planting,
+    prefix_lists,
+    responses,
+    route_tables,
+)
+from .account import ACCOUNT
 
 REPLACED: tuple[tuple[ModuleType, str, Any], ...] = (
     (moto_routes, "Route", route_tables.Route),
     (moto_routes, "RouteTable", route_tables.RouteTable),
     (moto_vpn_gateways, "VpnGateway", route_tables.VpnGateway),
+    (moto_prefix_lists, "ManagedPrefixList", prefix_lists.ManagedPrefixList),
     (moto_interfaces, "NetworkInterface", interfaces.NetworkInterface),
     (moto_instances, "Instance", instances.Instance),
     (moto_utils, "is_filter_matching", interfaces.filter_matches),
@@ -67,6 +79,7 @@ def configure(page_size: int | None, stale_s: float) -> None:
 
 PLANTS: Mapping[str, Callable[..., dict[str, Any]]] = MappingProxyType(
     {
+        "account": planting.account,
         "learned_routes": planting.learned_routes,
         "advertised_routes": planting.advertised_routes,
         "instance_status": planting.instance_status,
@@ -79,4 +92,5 @@ PLANTS: Mapping[str, Callable[..., dict[str, Any]]] = MappingProxyType(
 def reset() -> None:
     """Forget every resource of every account: as just installed."""
     configure(page_size=None, stale_s=0.0)
+    ACCOUNT.reset()
     moto_api_backend.reset()

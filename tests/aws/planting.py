@@ -13,8 +13,15 @@ from typing import Any
 
 from moto.ec2.models import ec2_backends
 
+from .account import ACCOUNT
 from .interfaces import NetworkInterface, give_to_service
 from .route_tables import HISTORY, AdvertisedRoute, RouteTable, table_of
+
+
+def account(**changes: float) -> dict[str, Any]:
+    """Set quotas and how long changes take; see `account.Account`."""
+    ACCOUNT.change(**changes)
+    return {}
 
 
 def learned_routes(gateway_id: str, cidrs: list[str]) -> dict[str, Any]:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from moto.core.common_types import TYPE_RESPONSE
 
+from .account import ACCOUNT
 from .interface_calls import InterfaceCalls
 from .paging import PagedCalls
+from .prefix_list_calls import PrefixListCalls
 from .route_calls import RouteCalls
 from .route_tables import HISTORY
 
 
-class EC2Response(RouteCalls, InterfaceCalls, PagedCalls):
+class EC2Response(PagedCalls, RouteCalls, InterfaceCalls, PrefixListCalls):
     """The corrected answers; everything not overridden in its bases is moto's."""
 
     def call_action(self) -> TYPE_RESPONSE:
         """Answer the call, and keep the history that lagging reads are served from."""
+        if ACCOUNT.settle():
+            HISTORY.record()
         try:
             return super().call_action()
         finally:

@@ -14,14 +14,13 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.responses import EC2Response as MotoResponse
 from moto.ec2.utils import generate_route_id, random_subnet_association_id
 
-from . import route_rules
+from . import quotas, route_rules
 from .route_tables import Route, RouteTable, is_attached
 from .route_targets import (
     DESTINATIONS,
     TARGETS,
     canonical,
     gateway_of,
-    prefix_list_of,
     target_of,
     the_one_of,
 )
@@ -35,11 +34,13 @@ class RouteCalls(MotoResponse):
         destination, target = self._destination(), the_one_of(TARGETS, self.params)
         table = self._table()
         self.error_on_dryrun()
-        prefix_list = prefix_list_of(self.ec2_backend, self._get_param("DestinationPrefixListId"))
+        list_id = self._get_param("DestinationPrefixListId")
+        prefix_list = self.ec2_backend.prefix_list(list_id) if list_id else None
         points_at = target_of(self.ec2_backend, table, target, self.params[target])
         if generate_route_id(table.id, destination) in table._routes:
             raise exceptions.RouteAlreadyExistsError(destination)
         route_rules.check_route(table, destination, target)
+        quotas.check_room(table, self._get_param("DestinationCidrBlock"), prefix_list)
         route = Route(  # type: ignore[abstract]
             table,
             self._get_param("DestinationCidrBlock"),

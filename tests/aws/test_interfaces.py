@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from .asserting import HOSTS, A, B, refused
 from .client import Network
@@ -117,7 +118,7 @@ def test_a_filter_has_200_values_at_most(net: Network) -> None:
     name = "addresses.private-ip-address"
     others = [f"127.0.9.{n}" for n in range(197)]
     assert set(by_filter(net, name, *HOSTS, *others)) == set(net.eni_of.values())
-    with pytest.raises(Exception, match=r"FilterLimitExceeded.*call is 200"):
+    with pytest.raises(ClientError, match=r"FilterLimitExceeded.*call is 200"):
         by_filter(net, name, *HOSTS, *others, "127.0.9.250")
     refused(
         "FilterLimitExceeded",

@@ -165,33 +165,6 @@ def test_ipv6_destinations_are_canonical(net: Network, table: str) -> None:
     assert len(routes_of(net, table)) == 1
 
 
-def test_a_prefix_list_may_have_an_interface_as_target(net: Network, table: str) -> None:
-    made = net.client.create_managed_prefix_list(
-        PrefixListName="ours",
-        MaxEntries=5,
-        AddressFamily="IPv4",
-        Entries=[{"Cidr": CIDR}],
-    )
-    key: dict[str, Any] = {
-        "RouteTableId": table,
-        "DestinationPrefixListId": made["PrefixList"]["PrefixListId"],
-    }
-    net.client.create_route(**key, NetworkInterfaceId=net.eni_of[A])
-    assert routes_of(net, table)[-1]["DestinationPrefixListId"] == key["DestinationPrefixListId"]
-    refused("RouteAlreadyExists", net.client.create_route, **key, NetworkInterfaceId=net.eni_of[A])
-    net.client.replace_route(**key, NetworkInterfaceId=net.eni_of[B])
-    assert routes_of(net, table)[-1]["InstanceId"] == net.instance_of[B]
-    net.client.delete_route(**key)
-    assert len(routes_of(net, table)) == 1
-    key["DestinationPrefixListId"] = "pl-0123456789abcdef0"
-    refused(
-        "InvalidPrefixListID.NotFound",
-        net.client.create_route,
-        **key,
-        NetworkInterfaceId=net.eni_of[A],
-    )
-
-
 def test_a_dry_run_changes_nothing(net: Network, table: str) -> None:
     dry: dict[str, Any] = {"RouteTableId": table, "DestinationCidrBlock": CIDR, "DryRun": True}
     a, b = net.eni_of[A], net.eni_of[B]
