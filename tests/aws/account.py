@@ -41,6 +41,10 @@ class Account:
         for name, value in changes.items():
             setattr(self, name, value)
 
+    def owner_of(self, resource_id: str, default: str) -> str:
+        """The account that owns a VPC, an instance or an interface."""
+        return self.owners.get(resource_id, default)
+
     def later(self, after_s: float, finish: Callable[[], None]) -> None:
         """Have `finish` called by the first `settle` after that time."""
         self._later.append((time.monotonic() + after_s, finish))

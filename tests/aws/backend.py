@@ -18,6 +18,12 @@ class Ec2Backend(InterfaceBackend, PrefixListBackend):
     # moto derives the module of its URLs from the backend's module.
     __module__ = EC2Backend.__module__
 
+    def run_instances(self, *args: Any, **kwargs: Any) -> Any:
+        reservation = super().run_instances(*args, **kwargs)
+        for instance in reservation.instances:
+            instance.launch()  # type: ignore[attr-defined]
+        return reservation
+
     # EC2: a NAT gateway has an interface of its own, which goes with it.
     def create_nat_gateway(self, *args: Any, **kwargs: Any) -> NatGateway:
         gateway = super().create_nat_gateway(*args, **kwargs)

@@ -185,6 +185,15 @@ class EmbeddedEc2:
         """Change some of the account's quotas and delays; see `account.Account`."""
         self._control("POST", "account", changes)
 
+    def give_to_account(self, resource_id: str, account_id: str) -> None:
+        """Have a VPC, an instance or an interface be another account's; see `sharing`."""
+        payload = {"resource_id": resource_id, "account_id": account_id}
+        self._control("POST", "owner", payload)
+
+    def give_to_service(self, interface_id: str, **service: str) -> None:
+        """Have an interface be a service's; see `interfaces.give_to_service`."""
+        self._control("POST", "service", {"interface_id": interface_id, **service})
+
     def propagate_route(self, table_id: str, cidr: str) -> str:
         """Have the VPC's VPN gateway learn and propagate a route; answer the gateway's id.
 

@@ -22,6 +22,7 @@ from moto.ec2.models import instances as moto_instances
 from moto.ec2.models import managed_prefixes as moto_prefix_lists
 from moto.ec2.models import nat_gateways as moto_nat_gateways
 from moto.ec2.models import route_tables as moto_routes
+from moto.ec2.models import subnets as moto_subnets
 from moto.ec2.models import vpcs as moto_vpcs
 from moto.ec2.models import vpn_gateway as moto_vpn_gateways
 from moto.moto_api._internal.models import moto_api_backend
@@ -35,6 +36,7 @@ from . import (
     prefix_lists,
     responses,
     route_tables,
+    sharing,
 )
 from .account import ACCOUNT
 
@@ -44,6 +46,8 @@ REPLACED: tuple[tuple[ModuleType, str, Any], ...] = (
     (moto_vpn_gateways, "VpnGateway", route_tables.VpnGateway),
     (moto_prefix_lists, "ManagedPrefixList", prefix_lists.ManagedPrefixList),
     (moto_interfaces, "NetworkInterface", interfaces.NetworkInterface),
+    (moto_subnets, "Subnet", sharing.Subnet),
+    (moto_vpcs, "VPC", sharing.VPC),
     (moto_instances, "Instance", instances.Instance),
     (moto_utils, "is_filter_matching", interfaces.filter_matches),
     # moto makes up addresses for NAT gateways and endpoints, outside their subnets.
@@ -80,6 +84,8 @@ def configure(page_size: int | None, stale_s: float) -> None:
 PLANTS: Mapping[str, Callable[..., dict[str, Any]]] = MappingProxyType(
     {
         "account": planting.account,
+        "owner": planting.owner,
+        "service": planting.service,
         "learned_routes": planting.learned_routes,
         "advertised_routes": planting.advertised_routes,
         "instance_status": planting.instance_status,

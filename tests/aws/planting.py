@@ -24,6 +24,28 @@ def account(**changes: float) -> dict[str, Any]:
     return {}
 
 
+def owner(resource_id: str, account_id: str) -> dict[str, Any]:
+    """Have a VPC, an instance or an interface be another account's; see `sharing`."""
+    for region in _regions():
+        instances = {each.id: each for each in region.all_instances()}
+        if resource_id in {**region.vpcs, **region.enis, **instances}:
+            ACCOUNT.owners[resource_id] = account_id
+            if resource_id in instances:
+                instances[resource_id].owner_id = account_id
+            return {}
+    raise LookupError(resource_id)
+
+
+def service(interface_id: str, **service: str) -> dict[str, Any]:
+    """Have an interface be a service's; see `interfaces.give_to_service`."""
+    for region in _regions():
+        if interface_id in region.enis:
+            give_to_service(region.enis[interface_id], **service)
+            HISTORY.record()
+            return {}
+    raise LookupError(interface_id)
+
+
 def learned_routes(gateway_id: str, cidrs: list[str]) -> dict[str, Any]:
     """Have a virtual private gateway know these CIDRs and no others, as by BGP."""
     for region in _regions():

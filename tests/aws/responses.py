@@ -10,9 +10,10 @@ from .paging import PagedCalls
 from .prefix_list_calls import PrefixListCalls
 from .route_calls import RouteCalls
 from .route_tables import HISTORY
+from .sharing import SharingCalls
 
 
-class EC2Response(PagedCalls, RouteCalls, InterfaceCalls, PrefixListCalls):
+class EC2Response(PagedCalls, SharingCalls, RouteCalls, InterfaceCalls, PrefixListCalls):
     """The corrected answers; everything not overridden in its bases is moto's."""
 
     def call_action(self) -> TYPE_RESPONSE:

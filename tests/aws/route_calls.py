@@ -24,6 +24,7 @@ from .route_targets import (
     target_of,
     the_one_of,
 )
+from .sharing import NotAuthorizedError
 
 
 class RouteCalls(MotoResponse):
@@ -86,7 +87,13 @@ class RouteCalls(MotoResponse):
         table_id = self._get_param("RouteTableId")
         if not table_id:
             raise exceptions.MissingParameterError("routeTableId")
-        return self.ec2_backend.get_route_table(table_id)  # type: ignore[no-any-return]
+        return self._own(self.ec2_backend.get_route_table(table_id))
+
+    # "VPC sharing": participants can't change the route tables of the VPC.
+    def _own(self, table: RouteTable) -> RouteTable:
+        if table.owner_id != self.current_account:
+            raise NotAuthorizedError
+        return table
 
     # ---- associations ---------------------------------------------------------------------
 
@@ -117,11 +124,13 @@ class RouteCalls(MotoResponse):
     # EC2: "Replace the main route table" is the only way to end the main association.
     def disassociate_route_table(self) -> ActionResult:
         association_id = self._get_param("AssociationId")
-        tables = self.ec2_backend.route_tables.values()
-        if any(table.main_association_id == association_id for table in tables):
-            raise route_rules.invalid(
-                f"cannot disassociate the main route table association {association_id}"
-            )
+        for table in self.ec2_backend.route_tables.values():
+            if association_id in table.all_associations_ids:
+                self._own(table)
+            if table.main_association_id == association_id:
+                raise route_rules.invalid(
+                    f"cannot disassociate the main route table association {association_id}"
+                )
         return super().disassociate_route_table()
 
     # EC2: a gateway's new table obeys the rules of such tables; none of them can be the main one.
@@ -133,6 +142,10 @@ class RouteCalls(MotoResponse):
             if other._associations.get(association_id) in other.gateway_ids:
                 route_rules.check_gateway_association(table)
         return super().replace_route_table_association()
+
+    def delete_route_table(self) -> ActionResult:
+        self._table()
+        return super().delete_route_table()
 
     # ---- propagation ----------------------------------------------------------------------
 

@@ -14,6 +14,8 @@ from moto.ec2.models import instances as moto_instances
 from moto.ec2.models import route_tables as moto_routes
 from moto.ec2.models import vpn_gateway as moto_vpn_gateways
 
+from .account import ACCOUNT
+
 # What DescribeRouteTables shows of a route.
 ROUTE_ATTRIBUTES = (
     "carrier_gateway_id",
@@ -32,6 +34,8 @@ ROUTE_ATTRIBUTES = (
     "transit_gateway_id",
     "vpc_peering_connection_id",
 )
+# Derived: the state of a route lags behind its instance's, but never runs ahead.
+UP = ("running", "stopping", "shutting-down")
 TARGET_ATTRIBUTES = (
     "gateway",
     "instance",
@@ -73,9 +77,11 @@ class Route(moto_routes.Route):
             if gateway is None or gateway.id.startswith("vpce-"):
                 return "active"
             return "active" if is_attached(gateway, self.route_table.vpc_id) else "blackhole"
-        if self.interface.id not in self.interface.ec2_backend.enis or self._carrier is None:
+        if self.interface.id not in self.interface.ec2_backend.enis:
             return "blackhole"
-        return "active" if self._carrier.is_running() else "blackhole"
+        if self._carrier is None:
+            return "active" if self.interface.attachment else "blackhole"
+        return "active" if self._carrier.state in UP else "blackhole"
 
     # EC2: the target of the local route can be replaced, and given back (User Guide, "Replace or
     # restore the target for a local route").
@@ -208,6 +214,10 @@ class RouteTable(moto_routes.RouteTable):
             for cidr in gateway.learned
         ]
         return [*self._routes.values(), *propagated, *self.advertised]
+
+    @property
+    def owner_id(self) -> str:
+        return ACCOUNT.owner_of(self.vpc_id, self.ec2_backend.account_id)
 
     @property
     def propagating_vgws(self) -> list[dict[str, str]]:
