@@ -21,6 +21,7 @@ class Account:
     """
 
     routes_per_table: int = 500
+    route_tables: int = 200
     prefix_lists: int = 100
     instance_s: float = 0.0
     prefix_list_s: float = 0.0

@@ -39,6 +39,7 @@ from . import (
     sharing,
 )
 from .account import ACCOUNT
+from .history import HISTORY
 
 REPLACED: tuple[tuple[ModuleType, str, Any], ...] = (
     (moto_routes, "Route", route_tables.Route),
@@ -50,7 +51,8 @@ REPLACED: tuple[tuple[ModuleType, str, Any], ...] = (
     (moto_vpcs, "VPC", sharing.VPC),
     (moto_instances, "Instance", instances.Instance),
     (moto_utils, "is_filter_matching", interfaces.filter_matches),
-    # moto makes up addresses for NAT gateways and endpoints, outside their subnets.
+    # moto makes up addresses that are outside the subnets.
+    (moto_instances, "random_private_ip", lambda: None),
     (moto_nat_gateways, "random_private_ip", lambda: None),
     (moto_vpcs, "random_private_ip", lambda: None),
     # EC2's own are canonical.
@@ -78,7 +80,7 @@ def warm_up(account_id: str, region: str) -> None:
 def configure(page_size: int | None, stale_s: float) -> None:
     """Set the forced page size of describes and the lag of the routes they show."""
     paging.Paging.forced = page_size
-    route_tables.HISTORY.lag(stale_s)
+    HISTORY.lag(stale_s)
 
 
 PLANTS: Mapping[str, Callable[..., dict[str, Any]]] = MappingProxyType(

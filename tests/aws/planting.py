@@ -14,8 +14,9 @@ from typing import Any
 from moto.ec2.models import ec2_backends
 
 from .account import ACCOUNT
+from .history import HISTORY
 from .interfaces import NetworkInterface, give_to_service
-from .route_tables import HISTORY, AdvertisedRoute, RouteTable, table_of
+from .route_tables import AdvertisedRoute, RouteTable, table_of
 
 
 def account(**changes: float) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .client import Network
+from .network import Network
 
 NETWORKS = [f"10.{n}.0.0/16" for n in range(256)]
 

@@ -1,4 +1,4 @@
-"""How many routes a table may hold ("Amazon VPC quotas").
+"""How many tables a VPC may have, and how many routes a table ("Amazon VPC quotas").
 
 IPv4 and IPv6 are counted apart; propagated routes don't count; a prefix list counts with the
 entries it may have, not with those it has.
@@ -11,6 +11,15 @@ from typing import Any
 from moto.ec2.exceptions import EC2ClientError
 
 from .account import ACCOUNT
+
+
+def check_tables(region: Any, vpc_id: str) -> None:
+    """Raise if one more route table is too many; the main one counts."""
+    present = sum(table.vpc_id == vpc_id for table in region.route_tables.values())
+    if present >= ACCOUNT.route_tables:
+        raise EC2ClientError(
+            "RouteTableLimitExceeded", "The maximum number of route tables has been reached."
+        )
 
 
 def check_room(table: Any, cidr: str | None, prefix_list: Any) -> None:

@@ -127,6 +127,7 @@ class RouteCalls(MotoResponse):
         for table in self.ec2_backend.route_tables.values():
             if association_id in table.all_associations_ids:
                 self._own(table)
+                self.error_on_dryrun()
             if table.main_association_id == association_id:
                 raise route_rules.invalid(
                     f"cannot disassociate the main route table association {association_id}"
@@ -136,6 +137,7 @@ class RouteCalls(MotoResponse):
     # EC2: a gateway's new table obeys the rules of such tables; none of them can be the main one.
     def replace_route_table_association(self) -> ActionResult:
         table, association_id = self._table(), self._get_param("AssociationId")
+        self.error_on_dryrun()
         for other in self.ec2_backend.route_tables.values():
             if other.main_association_id == association_id and table.gateway_ids:
                 raise route_rules.invalid(f"Route table {table.id} is associated with a gateway.")
@@ -145,6 +147,7 @@ class RouteCalls(MotoResponse):
 
     def delete_route_table(self) -> ActionResult:
         self._table()
+        self.error_on_dryrun()
         return super().delete_route_table()
 
     # ---- propagation ----------------------------------------------------------------------

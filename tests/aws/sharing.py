@@ -15,6 +15,7 @@ from moto.ec2.models import subnets as moto_subnets
 from moto.ec2.models import vpcs as moto_vpcs
 from moto.ec2.responses import EC2Response as MotoResponse
 
+from . import quotas
 from .account import ACCOUNT
 
 
@@ -72,6 +73,7 @@ class SharingCalls(MotoResponse):
 
     def create_route_table(self) -> ActionResult:
         self._check_vpc()
+        quotas.check_tables(self.ec2_backend, self._get_param("VpcId"))
         return super().create_route_table()
 
     def create_subnet(self) -> ActionResult:
@@ -93,6 +95,7 @@ class SharingCalls(MotoResponse):
         vpc = self.ec2_backend.get_vpc(self._get_param("VpcId"))
         if vpc.owner_id != self.current_account:
             raise NotAuthorizedError
+        self.error_on_dryrun()
 
     def _check_instances(self) -> None:
         for instance_id in self._get_param("InstanceIds", []):

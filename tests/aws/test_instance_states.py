@@ -13,7 +13,7 @@ import pytest
 from tests.waiting import wait_until
 
 from .asserting import CIDR, A, B, C, refused, route_to
-from .client import Network
+from .network import Network
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from tests.waiting import wait_until
 
 from .asserting import CIDR, A, B, refused, routes_of
-from .client import Network
+from .network import Network
 from .prefix_list_helpers import NETWORKS, cidrs_of, create, entries, modify, shown
 
 pytestmark = pytest.mark.timeout(60)

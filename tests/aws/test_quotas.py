@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from .asserting import CIDR, A, B, refused, routes_of
-from .client import Network
+from .network import Network
 from .prefix_list_helpers import create, modify, shown
 
 pytestmark = pytest.mark.timeout(60)
@@ -82,3 +82,14 @@ def test_a_list_that_grows_too_large_for_a_table_stays_as_it_is(net: Network, ta
     now: dict[str, Any] = shown(net, list_id)
     assert (now["State"], now["MaxEntries"]) == ("modify-failed", 4)
     assert table in now["StateMessage"]
+
+
+def test_a_vpc_has_200_tables_unless_less_is_granted(net: Network) -> None:
+    call = net.client.create_route_table
+    net.ec2.account(route_tables=4)
+    call(VpcId=net.vpc_id)
+    refused("RouteTableLimitExceeded", call, VpcId=net.vpc_id)
+    net.ec2.account(route_tables=200)
+    for _ in range(200 - 4):
+        call(VpcId=net.vpc_id)
+    refused("RouteTableLimitExceeded", call, VpcId=net.vpc_id)
