@@ -131,7 +131,7 @@ class InterfaceCalls(MotoResponse):
             holder = self.ec2_backend.holder_of(address, interface.vpc_id)
             if holder is interface:
                 continue
-            movable = holder and address in holder.addresses[1:]
+            movable = holder and address != holder.private_ip_address
             if movable and self._get_param("AllowReassignment"):
                 self.ec2_backend.unassign_private_ip_addresses(holder.id, [address])
             self.ec2_backend.refuse_address(address, interface.subnet)
@@ -139,6 +139,13 @@ class InterfaceCalls(MotoResponse):
 
     def unassign_private_ip_addresses(self) -> ActionResult:
         interface = self._interface()
+        # EC2: an interface keeps its primary address, and loses only what it has.
+        for address in self._get_param("PrivateIpAddresses", []):
+            if address not in interface.addresses or address == interface.private_ip_address:
+                raise EC2ClientError(
+                    "InvalidParameterValue",
+                    f"Some of [{address}] are not assigned to interface {interface.id}",
+                )
         for prefix in self._get_param("Ipv4Prefixes", []):
             interface.withdraw(prefix)
         return super().unassign_private_ip_addresses()

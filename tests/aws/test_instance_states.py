@@ -182,3 +182,14 @@ def test_a_state_that_changes_by_itself_lags_too(net: Network, table: str) -> No
     becomes(net, A, "stopped")
     assert route_to(net, table)["State"] == "active"
     wait_until(lambda: route_to(net, table)["State"] == "blackhole", 5, "a blackhole")
+
+
+def test_an_interface_loses_secondary_addresses_only(net: Network) -> None:
+    net.assign_secondary(A, "127.0.1.99")
+    call, eni = net.client.unassign_private_ip_addresses, net.eni_of[A]
+    for address in (A, "127.0.1.98"):
+        code = "InvalidParameterValue"
+        refused(code, call, NetworkInterfaceId=eni, PrivateIpAddresses=[address])
+    call(NetworkInterfaceId=eni, PrivateIpAddresses=["127.0.1.99"])
+    shown = interface(net, A)["PrivateIpAddresses"]
+    assert [each["PrivateIpAddress"] for each in shown] == [A]
