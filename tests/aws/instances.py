@@ -60,7 +60,7 @@ class Instance(moto_instances.Instance):
             if private_ip:
                 self.ec2_backend.refuse_address(private_ip, subnet)
             elif not any(spec.get("NetworkInterfaceId") for spec in specs):
-                private_ip = next(self.ec2_backend.free_addresses(subnet))
+                private_ip = self.ec2_backend.free_address(subnet)
         super().prep_nics(specs, private_ip, *args, **kwargs)
 
     # ---- "Amazon EC2 instance state changes" ----------------------------------------------

@@ -136,13 +136,22 @@ class InterfaceBackend(EC2Backend):
         return prefix
 
     def free_addresses(self, subnet: Any) -> Iterator[str]:
-        """The addresses of a subnet that no interface has; AWS keeps the first three."""
+        """The free addresses of a subnet, of which AWS keeps five ("Subnet CIDR blocks")."""
         inside = [i for i in self.enis.values() if i.subnet_id == subnet.id]
         taken = {address for i in inside for address in i.addresses}  # type: ignore[attr-defined]
         prefixes = [p for i in inside for p in i.prefixes]  # type: ignore[attr-defined]
         for address in islice(subnet.cidr.hosts(), 3, None):
             if str(address) not in taken and not any(address in p for p in prefixes):
                 yield str(address)
+
+    def free_address(self, subnet: Any) -> str:
+        """The first of them."""
+        for address in self.free_addresses(subnet):
+            return address
+        raise EC2ClientError(
+            "InsufficientFreeAddressesInSubnet",
+            f"There are not enough free addresses in subnet '{subnet.id}'.",
+        )
 
     # EC2 refuses an interface with an address that another one in the VPC has, and chooses a free
     # one for an interface without.
@@ -158,7 +167,7 @@ class InterfaceBackend(EC2Backend):
         if isinstance(private_ip_address, str):
             self.refuse_address(private_ip_address, network)
         elif not private_ip_address and not private_ip_addresses:
-            private_ip_address = next(self.free_addresses(network))
+            private_ip_address = self.free_address(network)
         return super().create_network_interface(
             network, private_ip_address, private_ip_addresses, *args, **kwargs
         )

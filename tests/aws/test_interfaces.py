@@ -129,6 +129,15 @@ def test_an_interface_without_an_address_gets_a_free_one_of_its_subnet(net: Netw
         assert str(address) not in addresses
 
 
+def test_a_subnet_has_so_many_addresses(net: Network) -> None:
+    """VPC User Guide, "Subnet CIDR blocks": all but the first four and the last."""
+    made = net.client.create_subnet(VpcId=net.vpc_id, CidrBlock="127.0.9.0/28")["Subnet"]
+    call, subnet = net.client.create_network_interface, made["SubnetId"]
+    addresses = [call(SubnetId=subnet)["NetworkInterface"]["PrivateIpAddress"] for _ in range(11)]
+    assert set(addresses) == {f"127.0.9.{n}" for n in range(4, 15)}
+    refused("InsufficientFreeAddressesInSubnet", call, SubnetId=subnet)
+
+
 # ---- a large VPC --------------------------------------------------------------------------
 
 

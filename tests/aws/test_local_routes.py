@@ -116,6 +116,21 @@ def test_a_local_route_and_a_subnets_may_not_have_it_as_target(
     )
 
 
+def test_only_an_endpoint_of_a_gateway_load_balancer_is_a_target(net: Network, table: str) -> None:
+    """API Reference, CreateRoute: VpcEndpointId."""
+    made = net.client.create_vpc_endpoint(
+        VpcEndpointType="Interface",
+        VpcId=net.vpc_id,
+        ServiceName="com.amazonaws.us-east-1.sqs",
+        SubnetIds=[net.subnet_of(A)],
+    )
+    to: dict[str, Any] = {"RouteTableId": table, "DestinationCidrBlock": "127.0.2.0/24"}
+    call = net.client.create_route
+    refused("RouteNotSupported", call, **to, VpcEndpointId=made["VpcEndpoint"]["VpcEndpointId"])
+    unknown = "vpce-0123456789abcdef0"
+    refused("InvalidVpcEndpointId.NotFound", call, **to, VpcEndpointId=unknown)
+
+
 @pytest.mark.parametrize("cidr", ["127.0.2.0/25", "127.0.2.0/23", "127.0.200.0/24", "127.0.1.9/32"])
 def test_a_route_more_specific_than_local_is_a_whole_subnets(
     net: Network, table: str, cidr: str

@@ -56,7 +56,8 @@ def test_a_services_interface_is_attached_to_no_instance(net: Network, lb: str) 
 def test_only_its_service_changes_it(net: Network, lb: str) -> None:
     attachment = shown(net, lb)["Attachment"]["AttachmentId"]
     client = net.client
-    refused("OperationNotPermitted", client.detach_network_interface, AttachmentId=attachment)
+    code, call = "OperationNotPermitted", client.detach_network_interface
+    assert "'ela-attach'" in refused(code, call, AttachmentId=attachment)
     code, key = "AuthFailure", {"NetworkInterfaceId": lb}
     refused(code, client.delete_network_interface, **key)
     off = {"SourceDestCheck": {"Value": False}}
