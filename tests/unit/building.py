@@ -1,6 +1,7 @@
 """Small views, specs and healths, written as briefly as the tests that need them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from vpcrouter.model.host_state import Health
 from vpcrouter.model.spec import RouteSpec
@@ -48,13 +49,21 @@ Routes = Mapping[str, str | Route]
 """CIDR → the interface it points at, or the route in full."""
 
 
-def table(name: str, routes: Routes) -> RouteTable:
+def table(name: str, routes: Routes, gateway: str = "") -> RouteTable:
     return RouteTable(
         name,
         False,
         (),
         {cidr: Route(cidr, to) if isinstance(to, str) else to for cidr, to in routes.items()},
+        gateway,
     )
+
+
+def of_gateways(of: View, *numbers: int) -> View:
+    """The same view, in which these tables, counted from 1, are an internet gateway's."""
+    names = {f"rtb-{number}" for number in numbers}
+    tables = (replace(t, gateway="igw-1") if t.id in names else t for t in of.tables)
+    return replace(of, tables=tuple(tables))
 
 
 def view(*tables: Routes, interfaces: Iterable[Interface] = INTERFACES) -> View:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from tests.unit.building import A, B, C, interface, spec, view
+from tests.unit.building import A, B, C, interface, of_gateways, spec, view
 from vpcrouter.model.host_state import Health, State
 from vpcrouter.model.view import Interface, Route
 from vpcrouter.routing.plan import DEFAULT_ROUTE, Policy
@@ -51,9 +51,12 @@ def interfaces_of(carriers: Mapping[str, str | None]) -> list[Interface]:
 
 
 VIEWS = st.builds(
-    lambda tables, carriers: view(*tables, interfaces=interfaces_of(carriers)),
+    lambda tables, carriers, gateways: of_gateways(
+        view(*tables, interfaces=interfaces_of(carriers)), *gateways
+    ),
     st.lists(TABLES, min_size=1, max_size=3),
     CARRIERS,
+    st.just(()) | st.sets(st.integers(1, 3)),
 )
 SPECS = st.dictionaries(
     st.sampled_from(CIDRS), st.lists(st.sampled_from(HOSTS), min_size=1, unique=True), min_size=1

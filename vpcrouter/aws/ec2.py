@@ -178,6 +178,7 @@ def _route_table(item: Mapping[str, Any]) -> RouteTable:
         any(association.get("Main") for association in associations),
         tuple(sorted(a["SubnetId"] for a in associations if "SubnetId" in a)),
         routes,
+        next((a["GatewayId"] for a in associations if a.get("GatewayId")), ""),
     )
 
 

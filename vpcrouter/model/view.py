@@ -35,12 +35,18 @@ class Route(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RouteTable:
-    """A route table with its IPv4 routes by destination; a static route hides a propagated one."""
+    """A route table with its IPv4 routes by destination; a static route hides a propagated one.
+
+    `gateway` is the internet or virtual private gateway that it is associated with: it then routes
+    what enters the VPC, and takes no other destinations than the VPC's own ("Gateway route
+    tables", Amazon VPC User Guide).
+    """
 
     id: str
     is_main: bool
     subnets: tuple[str, ...]
     routes: Mapping[str, Route]
+    gateway: str = ""
 
 
 def shared(table: RouteTable, known: RouteTable | None) -> RouteTable:
@@ -109,6 +115,11 @@ class View:
         return len(self.interfaces) + sum(len(table.routes) for table in self.tables)
 
     @cached_property
+    def managed_tables(self) -> tuple[RouteTable, ...]:
+        """The tables that the route spec applies to: not those of gateways."""
+        return tuple(table for table in self.tables if not table.gateway)
+
+    @cached_property
     def interface_of(self) -> Mapping[str, Interface]:
         """The instance's interface that carries a private address, primary or secondary."""
         found: dict[str, Interface] = {}
@@ -128,7 +139,10 @@ class View:
         return interface is None or interface.is_instances
 
     def count_ours(self) -> int:
-        return sum(self.is_ours(route) for table in self.tables for route in table.routes.values())
+        """How many routes of the managed tables are ours."""
+        return sum(
+            self.is_ours(route) for table in self.managed_tables for route in table.routes.values()
+        )
 
     def with_routes(self, routes: Iterable[tuple[RouteKey, Route | None]]) -> "View":
         """This view with some routes set or removed (None)."""

@@ -38,11 +38,11 @@ def _object(members: Iterable[tuple[str, str]]) -> str:
 def _one_route(cidr: str, view: View) -> dict[str, Any]:
     tables = {
         table.id: _target(route, view)
-        for table in view.tables
+        for table in view.managed_tables
         if (route := table.routes.get(cidr)) is not None
     }
     hosts = sorted({str(target["host"]) for target in tables.values() if target["host"]})
-    missing = [table.id for table in view.tables if table.id not in tables]
+    missing = [table.id for table in view.managed_tables if table.id not in tables]
     return {"hosts": hosts, "tables": tables, "missing_in": missing}
 
 
@@ -67,6 +67,7 @@ def vpc(view: View, region: str) -> dict[str, Any]:
             table.id: {
                 "main": table.is_main,
                 "subnets": list(table.subnets),
+                "gateway": table.gateway or None,
                 "routes": {cidr: route.target for cidr, route in table.routes.items()},
             }
             for table in view.tables

@@ -133,5 +133,15 @@ class Observer:
             self._log.info(
                 "changes verified", count=len(seen), slowest_ms=round(1000 * slowest_s, 1)
             )
+        self._log_gateway_tables(before)
         is_new = self.view != before
         return Observation(at_s, True, is_new, seen, self._requests.are_settled())
+
+    def _log_gateway_tables(self, before: View | None) -> None:
+        """Log the gateways' route tables that are new, since no route in them is ever changed."""
+        assert self.view is not None  # noqa: S101
+        known = {(table.id, table.gateway) for table in before.tables} if before else set()
+        for table in self.view.tables:
+            if table.gateway and (table.id, table.gateway) not in known:
+                text = "gateway route table left unchanged"
+                self._log.info(text, table=table.id, gateway=table.gateway)

@@ -73,8 +73,8 @@ def plan(spec: RouteSpec, health: Health, view: View, policy: Policy, choose: Ch
 
 
 def cidrs_of(spec: RouteSpec, view: View) -> set[str]:
-    """Every CIDR in the spec or in a route table."""
-    return set(spec.routes).union(*(table.routes for table in view.tables))
+    """Every CIDR in the spec or in a managed route table."""
+    return set(spec.routes).union(*(table.routes for table in view.managed_tables))
 
 
 def plan_of(
@@ -89,7 +89,7 @@ def plan_of(
     resort = entry.resort(choose) if choice is None else None
     outcomes = [
         entry.settle(table, route, choice, resort)
-        for table, route in zip(view.tables, entry.routes, strict=True)
+        for table, route in zip(view.managed_tables, entry.routes, strict=True)
     ]
     problems = {outcome for outcome in outcomes if isinstance(outcome, Problem)}
     problems.update(entry.remarks())
@@ -127,7 +127,7 @@ class _Entry:
         self.hosts_on: dict[str, list[str]] = {}
         for host, interface in self.interface.items():
             self.hosts_on.setdefault(interface.id, []).append(host)
-        self.routes = [table.routes.get(cidr) for table in view.tables]
+        self.routes = [table.routes.get(cidr) for table in view.managed_tables]
 
     def choose(self, choose: Choose) -> str | None:
         """The host for all tables: the best candidate in use, else any of the best, else None."""
@@ -247,7 +247,7 @@ class _Entry:
 def _unwanted(cidr: str, view: View, policy: Policy) -> Iterator[Change]:
     if is_ignored(cidr, policy.ignore_routes):
         return
-    for table in view.tables:
+    for table in view.managed_tables:
         route = table.routes.get(cidr)
         if route is None or not view.is_ours(route):
             continue

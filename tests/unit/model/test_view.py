@@ -20,6 +20,7 @@ from tests.unit.building import (
     A,
     B,
     interface,
+    of_gateways,
     table,
     view,
 )
@@ -48,6 +49,13 @@ def test_is_ours(route: Route, is_ours: bool) -> None:
     of = view({CIDR: route}, {OTHER: "eni-a"})
     assert of.is_ours(route) is is_ours
     assert of.count_ours() == 1 + is_ours
+
+
+def test_the_tables_of_gateways_are_not_managed() -> None:
+    of = of_gateways(view({CIDR: "eni-a"}, {CIDR: "eni-a", OTHER: "eni-a"}), 2)
+    assert [each.id for each in of.tables] == ["rtb-1", "rtb-2"]
+    assert [each.id for each in of.managed_tables] == ["rtb-1"]
+    assert of.count_ours() == 1
 
 
 @pytest.mark.parametrize(

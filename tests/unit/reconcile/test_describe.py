@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.unit.building import BLACKHOLE, CIDR, OTHER, A, B, spec, view
+from tests.unit.building import BLACKHOLE, CIDR, OTHER, A, B, of_gateways, spec, view
 from vpcrouter.model.spec import RouteSpec
 from vpcrouter.reconcile import describe
 
@@ -33,3 +33,13 @@ def test_where_a_cidr_points() -> None:
     }
     assert found[CIDR]["tables"]["rtb-2"]["state"] == "blackhole"
     assert found[OTHER]["missing_in"] == ["rtb-1"]
+
+
+def test_a_gateways_table_is_shown_as_one_and_misses_no_route() -> None:
+    found = json.loads(describe.body(SPEC, of_gateways(VIEW, 1), "us-east-1"))
+    assert {n: t["gateway"] for n, t in found["vpc"]["route_tables"].items()} == {
+        "rtb-1": "igw-1",
+        "rtb-2": None,
+    }
+    assert list(found["routes"][CIDR]["tables"]) == ["rtb-2"]
+    assert found["routes"][OTHER]["missing_in"] == []

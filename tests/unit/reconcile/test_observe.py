@@ -5,7 +5,7 @@ import math
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.building import CIDR, OTHER, A, interface, table, view
+from tests.unit.building import CIDR, OTHER, A, interface, of_gateways, table, view
 from tests.unit.reconcile.playing import TO_B, Lines, PlayedCalls
 from vpcrouter.aws.background import CALL_LIMIT_S
 from vpcrouter.backoff import FIRST_PAUSE_S
@@ -244,3 +244,14 @@ def test_a_part_that_is_read_while_all_of_the_vpc_is_being_read_is_newer(played:
     assert not found.is_new
     assert played.observer.view is not None
     assert played.observer.view.interface_of[A].id == "eni-n"
+
+
+def test_a_gateways_table_is_logged_once() -> None:
+    played = Played()
+    for at_s, gateways in ((START_S, (1,)), (START_S + 30, (1,)), (START_S + 60, (1, 2))):
+        played.read(of_gateways(view({CIDR: "eni-a"}, {}), *gateways), at_s)
+    found = [facts for _, event, facts in played.log._lines if "gateway" in event]
+    assert found == [
+        {"table": "rtb-1", "gateway": "igw-1"},
+        {"table": "rtb-2", "gateway": "igw-1"},
+    ]
