@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vpcrouter.aws.session import UNREADABLE, make_client, mapping_errors, open_session
+from vpcrouter.aws.paging import pages
+from vpcrouter.aws.session import make_client, mapping_errors, open_session
 from vpcrouter.errors import Ec2Error
 from vpcrouter.model.view import STATIC, Interface, Route, RouteTable, Subnet, View
 from vpcrouter.routing.change import Action, Change
@@ -20,6 +21,8 @@ MIN_PAGE_SIZE = 5
 ROUTES_A_PAGE = 5_000
 """Approximate limit for a page: while an answer is parsed, no other thread runs."""
 PARALLEL_CALLS = 16
+READ_TIMEOUT_S = 10.0
+"""For a page. In large VPCs a page of interfaces can take five seconds; no change waits for it."""
 
 THROTTLE_CODES = frozenset(
     {
@@ -53,12 +56,20 @@ class Ec2:
     Raises ConfigError when there is no region. All other errors are Ec2Errors.
     """
 
-    def __init__(self, region: str | None, vpc: str) -> None:
+    def __init__(self, region: str | None, vpc: str, progressed: Callable[[], None]) -> None:
+        """`progressed` is called after each page that was read."""
         self.vpc = vpc
+        self._progressed = progressed
         session = open_session(region)
         connections = PARALLEL_CALLS + 1
         # Separate clients, so that throttling of one does not slow down the other.
-        self._reads: EC2Client = make_client(session, "ec2", attempts=3, connections=connections)
+        self._reads: EC2Client = make_client(
+            session,
+            "ec2",
+            attempts=3,
+            connections=connections,
+            answer_timeout_s=READ_TIMEOUT_S,
+        )
         self._writes: EC2Client = make_client(session, "ec2", attempts=1, connections=connections)
         self.region = self._reads.meta.region_name
         self._tables_a_page = PAGE_SIZE
@@ -138,29 +149,16 @@ class Ec2:
         page_size: int = PAGE_SIZE,
         filters: "Sequence[FilterTypeDef]" = (),
     ) -> list[T]:
-        name = "Describe" + operation.title().replace("_", "")
-        paginator = client.get_paginator(f"describe_{operation}")  # type: ignore[call-overload]
-
-        def read() -> list[T]:
-            pages: Iterable[Mapping[str, Any]] = paginator.paginate(
-                Filters=[_filter("vpc-id", [self.vpc]), *filters],
-                PaginationConfig={"PageSize": page_size},
-            )
-            return [convert(item) for page in pages for item in _items(name, page, result_key)]
-
-        return mapping_errors(name, read)
+        found: list[T] = []
+        filters = (_filter("vpc-id", [self.vpc]), *filters)
+        for items in pages(client, operation, result_key, convert, page_size, Filters=filters):
+            found += items
+            self._progressed()
+        return found
 
 
 def _filter(name: str, values: Iterable[str]) -> "FilterTypeDef":
     return {"Name": name, "Values": sorted(values)}
-
-
-def _items(name: str, page: Mapping[str, Any], result_key: str) -> list[Mapping[str, Any]]:
-    """The list in an answer. A missing list is an error, not an empty list."""
-    if result_key not in page:
-        raise Ec2Error(name, UNREADABLE, f"no {result_key} in the answer")
-    items: list[Mapping[str, Any]] = page[result_key]
-    return items
 
 
 def _route_table(item: Mapping[str, Any]) -> RouteTable:

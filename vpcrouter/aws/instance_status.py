@@ -2,11 +2,13 @@
 
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from vpcrouter.aws.instance_health import Instance, Reading
-from vpcrouter.aws.session import UNREADABLE, make_client, mapping_errors, open_session
+from vpcrouter.aws.paging import pages
+from vpcrouter.aws.session import make_client, open_session
 from vpcrouter.errors import Ec2Error
 
 if TYPE_CHECKING:
@@ -49,12 +51,15 @@ class StatusReader:
         """Each host's instance, by primary and secondary addresses; each instance's account."""
         instance_of: dict[str, str] = {}
         owner_of: dict[str, str] = {}
-        for item in self._pages(
+        found = pages(
+            self._client,
             "network_interfaces",
             "NetworkInterfaces",
+            dict,
+            INTERFACES_A_PAGE,
             Filters=[{"Name": "vpc-id", "Values": [self._vpc]}],
-            PaginationConfig={"PageSize": INTERFACES_A_PAGE},
-        ):
+        )
+        for item in chain.from_iterable(found):
             attachment = item.get("Attachment", {})
             addresses = {each["PrivateIpAddress"] for each in item.get("PrivateIpAddresses", ())}
             if "InstanceId" in attachment:
@@ -70,9 +75,15 @@ class StatusReader:
 
     def _statuses_of_some(self, ids: Sequence[str]) -> dict[str, Instance]:
         try:
-            items = self._pages(
-                "instance_status", "InstanceStatuses", InstanceIds=ids, IncludeAllInstances=True
+            found = pages(
+                self._client,
+                "instance_status",
+                "InstanceStatuses",
+                lambda item: (item["InstanceId"], _instance(item)),
+                InstanceIds=ids,
+                IncludeAllInstances=True,
             )
+            return dict(chain.from_iterable(found))
         except Ec2Error as error:
             # One ID that EC2 no longer knows fails the call for all the others.
             gone = set(INSTANCE.findall(error.message)) & set(ids)
@@ -80,25 +91,6 @@ class StatusReader:
                 raise
             rest = [name for name in ids if name not in gone]
             return self._statuses_of_some(rest) if rest else {}
-        return mapping_errors(
-            "DescribeInstanceStatus",
-            lambda: {item["InstanceId"]: _instance(item) for item in items},
-        )
-
-    def _pages(self, operation: str, result_key: str, **how: Any) -> list[Mapping[str, Any]]:
-        name = "Describe" + operation.title().replace("_", "")
-        paginator: Any = self._client.get_paginator(f"describe_{operation}")  # type: ignore[call-overload]
-
-        def read() -> list[Mapping[str, Any]]:
-            items: list[Mapping[str, Any]] = []
-            pages: Iterable[Mapping[str, Any]] = paginator.paginate(**how)
-            for page in pages:
-                if result_key not in page:
-                    raise Ec2Error(name, UNREADABLE, f"no {result_key} in the answer")
-                items += page[result_key]
-            return items
-
-        return mapping_errors(name, read)
 
 
 def _instance(item: Mapping[str, Any]) -> Instance:

@@ -82,7 +82,7 @@ class Observer:
         if done.error is not None:
             return self._read_failed(done.error, now_s)
         self._rests_until = done.ended_s + done.took_s
-        return self._all_read(self._requests.correct(done.result), done.ended_s)
+        return self._all_read(self._requests.correct(done.result), done)
 
     def change_ended(self, outcome: ChangeOutcome) -> None:
         """Apply an accepted change to the view; a rejected one may show that the view is stale."""
@@ -106,13 +106,14 @@ class Observer:
         self._unreadable.tell(str(error))
         return Observation(now_s, is_unreadable=True)
 
-    def _all_read(self, view: View, at_s: float) -> Observation:
+    def _all_read(self, view: View, done: Done[Change | str]) -> Observation:
         self._unreadable.tell("")
         self._failures = 0
-        observation = self._take_over(view, at_s)
+        observation = self._take_over(view, done)
         tries = self._verify_tries = self._verify_tries + 1 if self._expectations.unseen() else 0
-        delay_s = VERIFY_AFTER_S * 2.0**tries if tries else self._recheck_s
-        self._read_at = at_s + min(delay_s, self._recheck_s)
+        # Reading a large VPC again and again must not use up the account's request rate.
+        delay_s = max(VERIFY_AFTER_S * 2.0**tries, done.took_s) if tries else self._recheck_s
+        self._read_at = done.ended_s + min(delay_s, self._recheck_s)
         return observation._replace(size=view.size)
 
     def _part_read(self, done: Done[Change | str]) -> Observation:
@@ -120,14 +121,14 @@ class Observer:
         assert self.view is not None  # noqa: S101
         view = None if done.error is not None else renewed(self.view, done.result)
         if view is not None:
-            return self._take_over(view, done.ended_s)
+            return self._take_over(view, done)
         self._read_at = done.ended_s
         return Observation(done.ended_s)
 
-    def _take_over(self, view: View, at_s: float) -> Observation:
+    def _take_over(self, view: View, done: Done[Change | str]) -> Observation:
         """Take over what was read, except where it is older than our own changes."""
-        before = self.view
-        self.view, seen = self._expectations.correct(view, at_s)
+        before, at_s = self.view, done.ended_s
+        self.view, seen = self._expectations.correct(view, at_s, done.took_s)
         if seen:
             slowest_s = max(at_s - each.accepted_s for each in seen)
             self._log.info(

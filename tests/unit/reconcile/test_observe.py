@@ -136,6 +136,17 @@ def test_reading_back_rests_as_long_as_the_last_read_took() -> None:
     assert played.next_read_s(START_S) == 5.0
 
 
+def test_a_long_read_does_not_undo_what_was_changed_meanwhile(played: Played) -> None:
+    began_s, took_s = START_S + RECHECK_S, 72.0
+    played.observer.start_reads(began_s)
+    played.observer.change_ended(ACCEPTED._replace(ended_s=began_s + 1.0))
+    ended_s = began_s + took_s
+    done = played.calls.end(READ_ALL, ended_s, ON_A, took_s=took_s)
+    assert not played.observer.read_ended(done, ended_s).is_new
+    assert played.observer.view == ON_B
+    assert played.next_read_s(ended_s) == RECHECK_S, "not at once, as it takes so long"
+
+
 def test_a_change_that_is_read_back_is_seen_once(played: Played) -> None:
     played.observer.change_ended(ACCEPTED)
     at_s = ACCEPTED_S + VERIFY_AFTER_S
