@@ -1,12 +1,15 @@
 """Where moto is made to behave like EC2: the whole list of what is put in place of what.
 
-The corrections themselves, each with EC2's behaviour in a comment, are in `corrected_models`
-(state) and `corrected_responses` (parameters, errors, paging).
+The corrections themselves, each with EC2's behaviour in a comment, are modules of their own: of
+state (`backend`, `route_tables`, `interfaces`, `instances`), of rules (`route_rules`), and of what
+calls take and answer (`responses` and its bases).
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from moto.backends import get_backend
@@ -18,21 +21,20 @@ from moto.ec2.models import instances as moto_instances
 from moto.ec2.models import route_tables as moto_routes
 from moto.moto_api._internal.models import moto_api_backend
 
-from . import corrected_models as models
-from . import corrected_responses as responses
+from . import backend, instances, interfaces, paging, planting, responses, route_tables
 
 
 def install() -> None:
     """Correct moto in this process; before its EC2 is first used, and once."""
     # No route needs any of the 1,300 machine images that moto loads at every reset.
     os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
-    moto_routes.Route = models.Route  # type: ignore[misc]
-    moto_routes.RouteTable = models.RouteTable  # type: ignore[misc]
-    moto_interfaces.NetworkInterface = models.NetworkInterface  # type: ignore[misc]
-    moto_instances.Instance = models.Instance  # type: ignore[misc]
-    moto_utils.is_filter_matching = models.filter_matches  # type: ignore[assignment]
-    moto_utils.filter_dict_attribute_mapping.update(models.INSTANCE_FILTERS)
-    ec2_backends.backend = models.Ec2Backend
+    moto_routes.Route = route_tables.Route  # type: ignore[misc]
+    moto_routes.RouteTable = route_tables.RouteTable  # type: ignore[misc]
+    moto_interfaces.NetworkInterface = interfaces.NetworkInterface  # type: ignore[misc]
+    moto_instances.Instance = instances.Instance  # type: ignore[misc]
+    moto_utils.is_filter_matching = interfaces.filter_matches  # type: ignore[assignment]
+    moto_utils.filter_dict_attribute_mapping.update(instances.INSTANCE_FILTERS)
+    ec2_backends.backend = backend.Ec2Backend
     moto_urls.url_paths["{0}/"] = responses.EC2Response.dispatch
 
 
@@ -43,20 +45,18 @@ def warm_up(account_id: str, region: str) -> None:
 
 def configure(page_size: int | None, stale_s: float) -> None:
     """Set the forced page size of describes and the lag of the routes they show."""
-    responses.Paging.forced = page_size
-    models.HISTORY.lag(stale_s)
+    paging.Paging.forced = page_size
+    route_tables.HISTORY.lag(stale_s)
 
 
-def propagate(table_id: str, cidr: str) -> str:
-    """Plant a propagated route in a table; see `corrected_models.propagate`."""
-    gateway_id = models.propagate(table_id, cidr)
-    models.HISTORY.record()
-    return gateway_id
-
-
-def set_status(instance_id: str, **shown: Any) -> None:
-    """Set what an instance's status is; see `corrected_models.set_status`."""
-    models.set_status(instance_id, **shown)
+PLANTS: Mapping[str, Callable[..., dict[str, Any]]] = MappingProxyType(
+    {
+        "propagated_route": planting.propagated_route,
+        "instance_status": planting.instance_status,
+        "interfaces": planting.interfaces,
+    }
+)
+"""What `POST /_control/…` puts into EC2 that no call of a user's can."""
 
 
 def reset() -> None:

@@ -315,18 +315,12 @@ class FaultyEc2:
                 return self._set_faults([Fault(**item) for item in payload])
             case "POST settings":
                 return self._set(payload)
-            case "POST propagated_route" | "POST instance_status":
-                return self._plant(command.removeprefix("POST "), payload)
             case "POST reset":
                 return self._reset()
+        if plant := corrections.PLANTS.get(command.removeprefix("POST ")):
+            with self._moto:
+                return plant(**payload)
         raise ValueError(f"no such control: {command}")
-
-    def _plant(self, what: str, payload: Any) -> dict[str, str]:
-        with self._moto:
-            if what == "propagated_route":
-                return {"gateway_id": corrections.propagate(**payload)}
-            corrections.set_status(**payload)
-            return {}
 
     def _calls_since(self, seq: int) -> list[dict[str, Any]]:
         with self._state:

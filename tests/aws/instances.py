@@ -1,0 +1,144 @@
+"""moto's instances, corrected to EC2's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from moto.ec2.models import ec2_backends
+from moto.ec2.models import instances as moto_instances
+
+
+class Instance(moto_instances.Instance):
+    """An instance that gives up its interfaces when it is terminated, and can be unwell."""
+
+    # EC2 checks running instances, and schedules events for them; set by `set_status`.
+    shown: Mapping[str, Any] = MappingProxyType({})
+
+    def _check(self, name: str) -> dict[str, Any]:
+        if not self.is_running():
+            return {"Status": "not-applicable"}
+        return {"Status": self.shown.get(name, "ok")}
+
+    @property
+    def system_status(self) -> dict[str, Any]:
+        return self._check("system")
+
+    @property
+    def instance_status(self) -> dict[str, Any]:
+        return self._check("instance")
+
+    @property
+    def attached_ebs_status(self) -> dict[str, Any]:
+        return self._check("ebs")
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return list(self.shown.get("events", ()))
+
+    # EC2 deletes an interface made at launch with the instance unless told otherwise, and
+    # refuses an address that is in use or outside the subnet.
+    def prep_nics(
+        self,
+        nic_spec: list[dict[str, Any]],
+        private_ip: str | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        specs = nic_spec or [{"DeviceIndex": 0}]
+        for spec in specs:
+            if not spec.get("NetworkInterfaceId"):
+                spec.setdefault("DeleteOnTermination", True)
+        if private_ip and self._subnet_id:
+            self.ec2_backend.refuse_address(private_ip, self.ec2_backend.get_subnet(self.subnet_id))
+        super().prep_nics(specs, private_ip, *args, **kwargs)
+
+    # EC2: a terminated instance has no interfaces; those not to be deleted stay, detached.
+    def terminate(self) -> moto_instances.InstanceState:
+        previous = super().terminate()
+        for interface in list(self.nics.values()):
+            self.detach_eni(interface)
+        return previous
+
+    # EC2: with its interfaces, a terminated instance loses addresses, subnet and VPC.
+    @property
+    def private_ip(self) -> str | None:
+        return self.nics[0].private_ip_address if 0 in self.nics else None
+
+    @property
+    def private_ip_address(self) -> str | None:
+        return self.private_ip
+
+    @property
+    def private_dns_name(self) -> str:
+        return super().private_dns_name if self.private_ip else ""
+
+    @property
+    def public_ip(self) -> str | None:
+        return self.nics[0].public_ip if 0 in self.nics else None
+
+    @property
+    def public_ip_address(self) -> str | None:
+        return self.public_ip
+
+    @property
+    def subnet_id(self) -> str | None:
+        return None if self.state == "terminated" else super().subnet_id
+
+    # EC2: the instance's source/dest check is its primary interface's.
+    @property
+    def source_dest_check(self) -> bool:
+        primary = getattr(self, "nics", {}).get(0)
+        return bool(primary.source_dest_check) if primary else True
+
+    @source_dest_check.setter
+    def source_dest_check(self, value: bool) -> None:
+        if primary := getattr(self, "nics", {}).get(0):
+            primary.source_dest_check = value
+
+    @property
+    def interface_ids(self) -> list[str]:
+        return [interface.id for interface in self.nics.values()]
+
+    @property
+    def interface_addresses(self) -> list[str]:
+        return [
+            item["PrivateIpAddress"] for n in self.nics.values() for item in n.private_ip_addresses
+        ]
+
+    @property
+    def interface_ipv4_prefixes(self) -> list[str]:
+        return [p["Ipv4Prefix"] for n in self.nics.values() for p in n.ipv4_prefixes]  # type: ignore[attr-defined]
+
+    @property
+    def interface_ipv6_prefixes(self) -> list[str]:
+        return [p["Ipv6Prefix"] for n in self.nics.values() for p in n.ipv6_prefixes]  # type: ignore[attr-defined]
+
+
+# EC2 finds instances by their interfaces' ids, addresses and delegated prefixes.
+INSTANCE_FILTERS = {
+    "network-interface.addresses.private-ip-address": "interface_addresses",
+    "network-interface.ipv4-prefixes.ipv4-prefix": "interface_ipv4_prefixes",
+    "network-interface.ipv6-prefixes.ipv6-prefix": "interface_ipv6_prefixes",
+    "network-interface.network-interface-id": "interface_ids",
+}
+
+
+def set_status(instance_id: str, **shown: Any) -> None:
+    """Have DescribeInstanceStatus show these of an instance, and nothing else.
+
+    `system`, `instance` and `ebs` are statuses of checks, `events` its scheduled events.
+
+    Raises:
+        LookupError: there is no such instance.
+        ValueError: something else is named.
+    """
+    if unknown := shown.keys() - {"system", "instance", "ebs", "events"}:
+        raise ValueError(f"a status has no {', '.join(unknown)}")
+    for _account, _region, backend in ec2_backends.iter_backends():
+        for instance in backend.all_instances():  # type: ignore[attr-defined]
+            if instance.id == instance_id:
+                instance.shown = shown
+                return
+    raise LookupError(instance_id)
