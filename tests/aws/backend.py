@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from moto.ec2.models import EC2Backend
+from typing import Any
 
-from .interfaces import InterfaceBackend
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import EC2Backend
+from moto.ec2.models.nat_gateways import NatGateway
+
+from .interfaces import InterfaceBackend, give_to_service
 
 
 class Ec2Backend(InterfaceBackend):
@@ -12,3 +16,19 @@ class Ec2Backend(InterfaceBackend):
 
     # moto derives the module of its URLs from the backend's module.
     __module__ = EC2Backend.__module__
+
+    # EC2: a NAT gateway has an interface of its own, which goes with it.
+    def create_nat_gateway(self, *args: Any, **kwargs: Any) -> NatGateway:
+        gateway = super().create_nat_gateway(*args, **kwargs)
+        description = f"Interface for NAT Gateway {gateway.id}"
+        give_to_service(gateway._eni, "amazon-aws", "nat_gateway", description)
+        return gateway
+
+    def delete_nat_gateway(self, nat_gateway_id: str) -> NatGateway:
+        if nat_gateway_id not in self.nat_gateways:
+            raise EC2ClientError(
+                "NatGatewayNotFound", f"NAT gateway {nat_gateway_id} was not found"
+            )
+        gateway = super().delete_nat_gateway(nat_gateway_id)
+        self.enis.pop(gateway._eni.id, None)
+        return gateway

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from ipaddress import IPv6Network
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from moto.backends import get_backend
@@ -18,21 +19,36 @@ from moto.ec2 import utils as moto_utils
 from moto.ec2.models import ec2_backends
 from moto.ec2.models import elastic_network_interfaces as moto_interfaces
 from moto.ec2.models import instances as moto_instances
+from moto.ec2.models import nat_gateways as moto_nat_gateways
 from moto.ec2.models import route_tables as moto_routes
+from moto.ec2.models import vpcs as moto_vpcs
+from moto.ec2.models import vpn_gateway as moto_vpn_gateways
 from moto.moto_api._internal.models import moto_api_backend
 
 from . import backend, instances, interfaces, paging, planting, responses, route_tables
+
+REPLACED: tuple[tuple[ModuleType, str, Any], ...] = (
+    (moto_routes, "Route", route_tables.Route),
+    (moto_routes, "RouteTable", route_tables.RouteTable),
+    (moto_vpn_gateways, "VpnGateway", route_tables.VpnGateway),
+    (moto_interfaces, "NetworkInterface", interfaces.NetworkInterface),
+    (moto_instances, "Instance", instances.Instance),
+    (moto_utils, "is_filter_matching", interfaces.filter_matches),
+    # moto makes up addresses for NAT gateways and endpoints, outside their subnets.
+    (moto_nat_gateways, "random_private_ip", lambda: None),
+    (moto_vpcs, "random_private_ip", lambda: None),
+    # EC2's own are canonical.
+    (moto_vpcs, "random_ipv6_cidr", lambda: str(IPv6Network(moto_utils.random_ipv6_cidr()))),
+)
+"""Module of moto, name, and what is put in its place."""
 
 
 def install() -> None:
     """Correct moto in this process; before its EC2 is first used, and once."""
     # No route needs any of the 1,300 machine images that moto loads at every reset.
     os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
-    moto_routes.Route = route_tables.Route  # type: ignore[misc]
-    moto_routes.RouteTable = route_tables.RouteTable  # type: ignore[misc]
-    moto_interfaces.NetworkInterface = interfaces.NetworkInterface  # type: ignore[misc]
-    moto_instances.Instance = instances.Instance  # type: ignore[misc]
-    moto_utils.is_filter_matching = interfaces.filter_matches  # type: ignore[assignment]
+    for module, name, correct in REPLACED:
+        setattr(module, name, correct)
     moto_utils.filter_dict_attribute_mapping.update(instances.INSTANCE_FILTERS)
     ec2_backends.backend = backend.Ec2Backend
     moto_urls.url_paths["{0}/"] = responses.EC2Response.dispatch
@@ -51,7 +67,8 @@ def configure(page_size: int | None, stale_s: float) -> None:
 
 PLANTS: Mapping[str, Callable[..., dict[str, Any]]] = MappingProxyType(
     {
-        "propagated_route": planting.propagated_route,
+        "learned_routes": planting.learned_routes,
+        "advertised_routes": planting.advertised_routes,
         "instance_status": planting.instance_status,
         "interfaces": planting.interfaces,
     }

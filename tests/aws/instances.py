@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from moto.ec2.models import ec2_backends
 from moto.ec2.models import instances as moto_instances
 
 
 class Instance(moto_instances.Instance):
     """An instance that gives up its interfaces when it is terminated, and can be unwell."""
 
-    # EC2 checks running instances, and schedules events for them; set by `set_status`.
+    # EC2 checks running instances, and schedules events; set by `planting.instance_status`.
     shown: Mapping[str, Any] = MappingProxyType({})
 
     def _check(self, name: str) -> dict[str, Any]:
@@ -50,8 +49,12 @@ class Instance(moto_instances.Instance):
         for spec in specs:
             if not spec.get("NetworkInterfaceId"):
                 spec.setdefault("DeleteOnTermination", True)
-        if private_ip and self._subnet_id:
-            self.ec2_backend.refuse_address(private_ip, self.ec2_backend.get_subnet(self.subnet_id))
+        if self._subnet_id:
+            subnet = self.ec2_backend.get_subnet(self.subnet_id)
+            if private_ip:
+                self.ec2_backend.refuse_address(private_ip, subnet)
+            elif not any(spec.get("NetworkInterfaceId") for spec in specs):
+                private_ip = next(self.ec2_backend.free_addresses(subnet))
         super().prep_nics(specs, private_ip, *args, **kwargs)
 
     # EC2: a terminated instance has no interfaces; those not to be deleted stay, detached.
@@ -123,22 +126,3 @@ INSTANCE_FILTERS = {
     "network-interface.ipv6-prefixes.ipv6-prefix": "interface_ipv6_prefixes",
     "network-interface.network-interface-id": "interface_ids",
 }
-
-
-def set_status(instance_id: str, **shown: Any) -> None:
-    """Have DescribeInstanceStatus show these of an instance, and nothing else.
-
-    `system`, `instance` and `ebs` are statuses of checks, `events` its scheduled events.
-
-    Raises:
-        LookupError: there is no such instance.
-        ValueError: something else is named.
-    """
-    if unknown := shown.keys() - {"system", "instance", "ebs", "events"}:
-        raise ValueError(f"a status has no {', '.join(unknown)}")
-    for _account, _region, backend in ec2_backends.iter_backends():
-        for instance in backend.all_instances():  # type: ignore[attr-defined]
-            if instance.id == instance_id:
-                instance.shown = shown
-                return
-    raise LookupError(instance_id)

@@ -6,6 +6,8 @@ the table's and the target's state.
 
 from __future__ import annotations
 
+from typing import Any
+
 from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2 import exceptions
 from moto.ec2.exceptions import EC2ClientError
@@ -13,7 +15,7 @@ from moto.ec2.responses import EC2Response as MotoResponse
 from moto.ec2.utils import generate_route_id, random_subnet_association_id
 
 from . import route_rules
-from .route_tables import Route, RouteTable
+from .route_tables import Route, RouteTable, is_attached
 from .route_targets import (
     DESTINATIONS,
     TARGETS,
@@ -130,3 +132,36 @@ class RouteCalls(MotoResponse):
             if other._associations.get(association_id) in other.gateway_ids:
                 route_rules.check_gateway_association(table)
         return super().replace_route_table_association()
+
+    # ---- propagation ----------------------------------------------------------------------
+
+    # API Reference, EnableVgwRoutePropagation: of a gateway that is attached to the table's VPC.
+    def enable_vgw_route_propagation(self) -> ActionResult:
+        table, gateway = self._table(), self._vpn_gateway()
+        self.error_on_dryrun()
+        if not is_attached(gateway, table.vpc_id):
+            raise EC2ClientError(
+                "Gateway.NotAttached",
+                f"gateway '{gateway.id}' and VPC '{table.vpc_id}' are not attached",
+            )
+        if table.gateway_ids:
+            raise route_rules.invalid(f"Route table {table.id} is associated with a gateway.")
+        if gateway not in table.propagating:
+            table.propagating.append(gateway)
+        return EmptyResult()
+
+    def disable_vgw_route_propagation(self) -> ActionResult:
+        table, gateway = self._table(), self._vpn_gateway()
+        self.error_on_dryrun()
+        if gateway in table.propagating:
+            table.propagating.remove(gateway)
+        return EmptyResult()
+
+    def _vpn_gateway(self) -> Any:
+        gateway_id = self._get_param("GatewayId")
+        if gateway_id not in self.ec2_backend.vpn_gateways:
+            raise EC2ClientError(
+                "InvalidVpnGatewayID.NotFound",
+                f"The vpnGateway ID '{gateway_id}' does not exist",
+            )
+        return self.ec2_backend.vpn_gateways[gateway_id]

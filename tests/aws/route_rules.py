@@ -100,6 +100,8 @@ def check_gateway_association(table: RouteTable) -> None:
     # "Route table concepts": a gateway route table can't be the main route table.
     if table.main_association_id is not None:
         raise invalid(f"The main route table {table.id} can't be associated with a gateway.")
+    if table.propagating:
+        raise invalid(f"Route propagation is enabled for route table {table.id}.")
     for route in table.live_routes:
         destination = route.destination_prefix_list_id or str(_network_of(route))
         check_gateway_route(table, destination, _target_of(route))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
+from ipaddress import ip_network
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from moto.ec2.models import ec2_backends
 from moto.ec2.models import instances as moto_instances
 from moto.ec2.models import route_tables as moto_routes
+from moto.ec2.models import vpn_gateway as moto_vpn_gateways
 
 # What DescribeRouteTables shows of a route.
 ROUTE_ATTRIBUTES = (
@@ -22,6 +24,7 @@ ROUTE_ATTRIBUTES = (
     "gateway_id",
     "instance_id",
     "instance_owner_id",
+    "ip_address",
     "nat_gateway_id",
     "network_interface_id",
     "origin",
@@ -58,11 +61,18 @@ class Route(moto_routes.Route):
     def instance_owner_id(self) -> str | None:
         return self._carrier.owner_id if self._carrier else None
 
-    # EC2 shows `blackhole` when the interface is gone or detached, or its instance does not run.
+    # EC2 shows `blackhole` when the interface is gone or detached, or its instance does not run;
+    # when the gateway isn't attached to the VPC (API Reference, Route), and for a deleted NAT
+    # gateway ("Troubleshoot NAT gateways").
     @property
     def state(self) -> str:
+        if self.nat_gateway is not None:
+            return "active" if self.nat_gateway.state == "available" else "blackhole"
         if self.interface is None:
-            return "active"
+            gateway = self.gateway
+            if gateway is None or gateway.id.startswith("vpce-"):
+                return "active"
+            return "active" if is_attached(gateway, self.route_table.vpc_id) else "blackhole"
         if self.interface.id not in self.interface.ec2_backend.enis or self._carrier is None:
             return "blackhole"
         return "active" if self._carrier.is_running() else "blackhole"
@@ -84,14 +94,43 @@ class Route(moto_routes.Route):
 class PropagatedRoute(Route):
     """A route that a virtual private gateway propagates: no call of a user's can change it."""
 
-    def __init__(self, table: RouteTable, cidr: str) -> None:
-        super().__init__(table, cidr, None, gateway=table.ec2_backend.create_vpn_gateway())
-        # Static and propagated routes of one destination live side by side in EC2.
-        self.id = f"{self.id}~propagated"
+    def __init__(self, table: RouteTable, cidr: str, gateway: Any) -> None:
+        super().__init__(table, *families(cidr), gateway=gateway)
 
     @property
     def origin(self) -> str:
         return "EnableVgwRoutePropagation"
+
+
+class AdvertisedRoute(Route):
+    """A route that VPC Route Server put here: no call of a user's can change it."""
+
+    def __init__(self, table: RouteTable, cidr: str, interface: Any, state: str | None) -> None:
+        super().__init__(table, *families(cidr), interface=interface)
+        self._state = state
+
+    @property
+    def origin(self) -> str:
+        return "Advertisement"
+
+    @property
+    def state(self) -> str:
+        return self._state or super().state
+
+    # API Reference, Route: "the next hop IP address for routes propagated by VPC Route Server".
+    @property
+    def ip_address(self) -> str | None:
+        return self.interface.private_ip_address if self.interface else None
+
+
+def families(cidr: str) -> tuple[str | None, str | None]:
+    """The canonical CIDR as a route's IPv4 and IPv6 destination.
+
+    Raises:
+        ValueError: it is no CIDR.
+    """
+    network = ip_network(cidr)
+    return (str(network), None) if network.version == 4 else (None, str(network))
 
 
 class RouteHistory:
@@ -152,9 +191,27 @@ class RouteTable(moto_routes.RouteTable):
         "route.state": "state",
     }
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Gateways that propagate their routes into this table, and what Route Server put here.
+        self.propagating: list[Any] = []
+        self.advertised: list[AdvertisedRoute] = []
+
+    # EC2: static routes, and beside them those that nobody here made, though the static route of
+    # a CIDR is the one that counts ("Route priority").
     @property
     def live_routes(self) -> list[moto_routes.Route]:
-        return list(self._routes.values())
+        propagated = [
+            PropagatedRoute(self, cidr, gateway)  # type: ignore[abstract]
+            for gateway in self.propagating
+            if is_attached(gateway, self.vpc_id)
+            for cidr in gateway.learned
+        ]
+        return [*self._routes.values(), *propagated, *self.advertised]
+
+    @property
+    def propagating_vgws(self) -> list[dict[str, str]]:
+        return [{"GatewayId": gateway.id} for gateway in self.propagating]
 
     # EC2 is eventually consistent: a describe may show old routes.
     @property
@@ -190,6 +247,22 @@ class RouteTable(moto_routes.RouteTable):
         if attribute is None:
             return super().get_filter_value(filter_name, method_name)
         return [value for r in self.routes if (value := getattr(r, attribute)) is not None]
+
+
+class VpnGateway(moto_vpn_gateways.VpnGateway):
+    """A virtual private gateway, and the CIDRs it has learned from the other side."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.learned: list[str] = []
+
+
+def is_attached(gateway: Any, vpc_id: str) -> bool:
+    """Whether an internet or virtual private gateway is attached to the VPC."""
+    if gateway.id.startswith("igw-"):
+        return gateway.vpc is not None and gateway.vpc.id == vpc_id
+    attachment = gateway.attachments.get(vpc_id)
+    return attachment is not None and attachment.state == "attached"
 
 
 def all_tables() -> Iterator[RouteTable]:

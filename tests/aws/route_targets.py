@@ -10,6 +10,8 @@ from typing import Any
 from moto.ec2 import exceptions
 from moto.ec2.exceptions import EC2ClientError
 
+from .route_tables import is_attached
+
 DESTINATIONS = ("DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId")
 TARGETS = (
     "CarrierGatewayId",
@@ -94,14 +96,6 @@ def gateway_of(backend: Any, gateway_id: str, table: Any) -> Any:
             f"route table {table.id} and network gateway {gateway_id} belong to different networks",
         )
     return gateway
-
-
-def is_attached(gateway: Any, vpc_id: str) -> bool:
-    """Whether an internet or virtual private gateway is attached to the VPC."""
-    if gateway.id.startswith("igw-"):
-        return gateway.vpc is not None and gateway.vpc.id == vpc_id
-    attachment = gateway.attachments.get(vpc_id)
-    return attachment is not None and attachment.state == "attached"
 
 
 def target_of(backend: Any, table: Any, name: str, value: str) -> dict[str, Any]:

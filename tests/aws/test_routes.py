@@ -47,31 +47,6 @@ def test_the_local_route_has_its_own_origin(net: Network, table: str) -> None:
     }
 
 
-def test_a_propagated_route_stands_beside_a_static_one(net: Network, table: str) -> None:
-    gateway = net.ec2.propagate_route(table, CIDR)
-    assert gateway.startswith("vgw-")
-    route = route_to(net, table)
-    assert route["Origin"] == "EnableVgwRoutePropagation"
-    assert route["GatewayId"] == gateway
-    refused("InvalidParameterValue", net.replace_route, table_id=table, cidr=CIDR, target=A)
-    refused("InvalidRoute.NotFound", net.delete_route, table_id=table, cidr=CIDR)
-    net.create_route(table, CIDR, A)
-    origins = [r["Origin"] for r in routes_of(net, table) if r["DestinationCidrBlock"] == CIDR]
-    assert sorted(origins) == ["CreateRoute", "EnableVgwRoutePropagation"]
-    net.delete_route(table, CIDR)
-    assert route_to(net, table)["Origin"] == "EnableVgwRoutePropagation"
-
-
-def test_a_propagated_route_needs_a_table_and_a_network(net: Network, table: str) -> None:
-    with pytest.raises(ValueError, match="rtb-none"):
-        net.ec2.propagate_route("rtb-none", CIDR)
-    with pytest.raises(ValueError, match="nonsense"):
-        net.ec2.propagate_route(table, "nonsense")
-
-
-# ---- routes: what is refused --------------------------------------------------------------
-
-
 def test_a_duplicate_is_refused_and_changes_nothing(net: Network, table: str) -> None:
     net.create_route(table, CIDR, A)
     refused("RouteAlreadyExists", net.create_route, table_id=table, cidr=CIDR, target=B)
