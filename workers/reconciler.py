@@ -78,6 +78,7 @@ class Reconciler(Worker):
         news = self._inbox.read(flaps, spec_report, health_reports, time.monotonic())
         if news.hosts is not None:
             mailbox.post(HostList(news.hosts))
+            self._observer.look_for(news.hosts)
             self._status.spec_changed()
         return news.must_plan
 

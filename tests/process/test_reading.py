@@ -1,5 +1,6 @@
-"""What the daemon reads of EC2: gateways' route tables, for however long, and no more than needed."""
+"""What the daemon reads of EC2: for however long, no more than needed, and of gateways, too."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,32 @@ def test_a_reading_takes_what_it_takes_and_failovers_do_not_wait_for_it(
     changes = [c.action for c in ec2.calls(since) if not c.action.startswith("Describe")]
     assert changes == len(net.table_ids) * ["ReplaceRoute"], "the old reading undid nothing"
     assert daemon.json("/")["workers"]["reconciler"]["generation"] == 1
+
+
+def test_of_a_large_vpc_only_what_the_spec_and_the_routes_name_is_read(
+    ec2: EmbeddedEc2, net: Network, hosts: Hosts, spec_file: Path, start_daemon: StartDaemon
+) -> None:
+    net.fill(1_000)
+    net.delegate_prefix(HOSTS[0], "127.0.1.64/28")
+    hosts.revive("127.0.1.70")
+    spec_file.write_text(json.dumps({CIDR: ["127.0.1.70"]}))
+    since = ec2.calls()[-1].seq
+    daemon = start_daemon()
+    wait_target(net, {HOSTS[0]})
+    daemon.wait_healthy()
+    wait_rechecks(ec2, ec2.calls()[-1].seq)
+
+    def wholly_read() -> int:
+        calls = [c.params for c in ec2.calls(since) if c.action == "DescribeNetworkInterfaces"]
+        return sum("Filter.2.Name" not in params for params in calls)
+
+    assert wholly_read() == 1
+    shown = daemon.json("/vpc")
+    assert set(shown["interfaces"]) == {net.eni_of[HOSTS[0]]}
+    assert shown["interfaces_shown"] == "those of hosts and routes"
+    spec_file.write_text(json.dumps({CIDR: HOSTS[1:]}))
+    wait_target(net, set(HOSTS[1:]))
+    hosts.kill(target := wait_target(net, set(HOSTS[1:])))
+    wait_target(net, set(HOSTS[1:]) - {target})
+    assert wholly_read() == 1
+    assert "is not on an instance" not in daemon.log()

@@ -3,18 +3,18 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from vpcrouter.aws.instance_health import Instance, Reading
+from vpcrouter.aws.interfaces import InterfaceReader
 from vpcrouter.aws.paging import pages
 from vpcrouter.aws.session import make_client, open_session
 from vpcrouter.errors import Ec2Error
+from vpcrouter.model.view import View
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.client import EC2Client
 
-INTERFACES_A_PAGE = 1000
 IDS_A_CALL = 100
 """The most that DescribeInstanceStatus takes. Reading by ID keeps the cost independent of the
 account's size: unfiltered, every instance of the region would be paged through."""
@@ -31,6 +31,7 @@ class StatusReader:
     def __init__(self, region: str | None, vpc: str) -> None:
         self._vpc = vpc
         self._client: EC2Client = make_client(open_session(region), "ec2", attempts=3)
+        self._interfaces = InterfaceReader(self._client, vpc)
 
     def read(self, hosts: Sequence[str], before: Reading) -> Reading:
         """Find the hosts' instances and their status; `before` is the last reading."""
@@ -48,24 +49,14 @@ class StatusReader:
         )
 
     def _instances_of(self, hosts: frozenset[str]) -> tuple[dict[str, str], dict[str, str]]:
-        """Each host's instance, by primary and secondary addresses; each instance's account."""
-        instance_of: dict[str, str] = {}
-        owner_of: dict[str, str] = {}
-        found = pages(
-            self._client,
-            "network_interfaces",
-            "NetworkInterfaces",
-            dict,
-            INTERFACES_A_PAGE,
-            Filters=[{"Name": "vpc-id", "Values": [self._vpc]}],
+        """Each host's instance, by its address or a delegated prefix; each instance's account."""
+        carriers = self._interfaces.carrying(hosts).interfaces
+        found = View(self._vpc, (), {each.id: each for each in carriers})
+        on = {host: each for host in hosts if (each := found.carrier(host)) and each.instance}
+        return (
+            {host: str(each.instance) for host, each in on.items()},
+            {str(each.instance): each.owner for each in on.values()},
         )
-        for item in chain.from_iterable(found):
-            attachment = item.get("Attachment", {})
-            addresses = {each["PrivateIpAddress"] for each in item.get("PrivateIpAddresses", ())}
-            if "InstanceId" in attachment:
-                instance_of |= dict.fromkeys(addresses & hosts, attachment["InstanceId"])
-                owner_of[attachment["InstanceId"]] = attachment.get("InstanceOwnerId", "")
-        return instance_of, owner_of
 
     def _statuses(self, ids: Sequence[str]) -> dict[str, Instance]:
         found: dict[str, Instance] = {}
@@ -83,7 +74,7 @@ class StatusReader:
                 InstanceIds=ids,
                 IncludeAllInstances=True,
             )
-            return dict(chain.from_iterable(found))
+            return dict(item for page in found for item in page.items)
         except Ec2Error as error:
             # One ID that EC2 no longer knows fails the call for all the others.
             gone = set(INSTANCE.findall(error.message)) & set(ids)

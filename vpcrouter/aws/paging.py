@@ -1,7 +1,7 @@
 """Describe calls of EC2, page by page."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from vpcrouter.aws.session import UNREADABLE, mapping_errors
 from vpcrouter.errors import Ec2Error
@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Page(NamedTuple, Generic[T]):
+    """The items of one answer, and whether EC2 has more."""
+
+    items: list[T]
+    has_next: bool
+
+
 def pages(
     client: "EC2Client",
     operation: str,
@@ -19,8 +26,8 @@ def pages(
     convert: Callable[[Mapping[str, Any]], T],
     page_size: int | None = None,
     **how: Any,
-) -> Iterator[list[T]]:
-    """The converted items of each page of `describe_<operation>`. Raises Ec2Error.
+) -> Iterator[Page[T]]:
+    """The pages of `describe_<operation>`, with converted items. Raises Ec2Error.
 
     A missing list is an error, not an empty list.
     """
@@ -30,13 +37,14 @@ def pages(
         paginator.paginate(PaginationConfig={"PageSize": page_size}, **how)
     )
 
-    def next_page() -> list[T] | None:
+    def next_page() -> Page[T] | None:
         page = next(found, None)
         if page is None:
             return None
         if result_key not in page:
             raise Ec2Error(name, UNREADABLE, f"no {result_key} in the answer")
-        return [convert(item) for item in page[result_key]]
+        items = [convert(item) for item in page[result_key]]
+        return Page(items, bool(page.get("NextToken")))
 
-    while (items := mapping_errors(name, next_page)) is not None:
-        yield items
+    while (page := mapping_errors(name, next_page)) is not None:
+        yield page

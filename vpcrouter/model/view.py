@@ -1,6 +1,6 @@
 """The view of one VPC, as EC2 describes it: route tables, subnets, interfaces; plain data."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -81,7 +81,8 @@ class Subnet:
 class Interface:
     """A network interface with its private addresses, the primary one first.
 
-    `is_instances` is False for interfaces that belong to an AWS service.
+    `is_instances` is False for interfaces that belong to an AWS service. `prefixes` are delegated
+    to it: each a /28 whose addresses are not listed. `owner` is the account of the instance.
     """
 
     id: str
@@ -91,6 +92,17 @@ class Interface:
     zone: str
     source_dest_check: bool = False
     is_instances: bool = True
+    prefixes: tuple[str, ...] = ()
+    owner: str = ""
+
+
+def prefix_of(address: str) -> str:
+    """The delegated prefix that an address can be in: its /28.
+
+    "Prefix delegation for Amazon EC2 network interfaces", Amazon EC2 User Guide.
+    """
+    start, _, last = address.rpartition(".")
+    return f"{start}.{int(last) & 0xF0}/28"
 
 
 class RouteKey(NamedTuple):
@@ -100,14 +112,26 @@ class RouteKey(NamedTuple):
     cidr: str
 
 
+class Scope(NamedTuple):
+    """Which interfaces a view of a large VPC has: those of `hosts`, and the targets of routes.
+
+    Of any other interface it is not known whether it exists. `fault` is the reason why hosts in
+    delegated prefixes could not be looked for.
+    """
+
+    hosts: frozenset[str]
+    fault: str = ""
+
+
 @dataclass(frozen=True)
 class View:
-    """One reading of the VPC."""
+    """One reading of the VPC; it has all interfaces, unless `scope` says which."""
 
     vpc: str
     tables: tuple[RouteTable, ...]
     interfaces: Mapping[str, Interface]
     subnets: Mapping[str, Subnet] = field(default_factory=dict)
+    scope: Scope | None = None
 
     @property
     def size(self) -> int:
@@ -121,15 +145,25 @@ class View:
 
     @cached_property
     def interface_of(self) -> Mapping[str, Interface]:
-        """The instance's interface that carries a private address, primary or secondary."""
+        """The instance's interface that carries an address, primary or secondary, or a prefix."""
         found: dict[str, Interface] = {}
         for interface in self.interfaces.values():
             if not interface.is_instances:
                 continue  # a route to it could never be changed back
-            for address in interface.addresses:
+            for address in (*interface.addresses, *interface.prefixes):
                 if address not in found or interface.instance:
                     found[address] = interface
         return found
+
+    def carrier(self, host: str) -> Interface | None:
+        """The instance's interface that has the host's address, its own or in a prefix."""
+        return self.interface_of.get(host) or self.interface_of.get(prefix_of(host))
+
+    def unread(self, hosts: Collection[str]) -> frozenset[str]:
+        """Those hosts whose interfaces were not looked for: they may exist."""
+        if self.scope is None:
+            return frozenset()
+        return frozenset(h for h in hosts if h not in self.scope.hosts and not self.carrier(h))
 
     def is_ours(self, route: Route) -> bool:
         """Whether it is a static route to an instance's interface, existing or deleted."""
@@ -162,11 +196,15 @@ class View:
         """This view, sharing the objects of `known` wherever both are equal."""
         before = {table.id: table for table in known.tables}
         tables = (shared(table, before.get(table.id)) for table in self.tables)
-        is_same = (self.interfaces, self.subnets) == (known.interfaces, known.subnets)
+        is_same = (self.interfaces, self.subnets, self.scope) == (
+            known.interfaces,
+            known.subnets,
+            known.scope,
+        )
         return (known if is_same else self)._with_tables(tables)
 
     def _with_tables(self, tables: Iterable[RouteTable]) -> "View":
-        view = View(self.vpc, tuple(tables), self.interfaces, self.subnets)
+        view = View(self.vpc, tuple(tables), self.interfaces, self.subnets, self.scope)
         view.__dict__["interface_of"] = self.interface_of  # the interfaces are the same
         return view
 

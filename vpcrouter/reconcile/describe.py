@@ -76,12 +76,14 @@ def vpc(view: View, region: str) -> dict[str, Any]:
             subnet.id: {"cidr": subnet.cidr, "zone": subnet.zone}
             for subnet in view.subnets.values()
         },
+        "interfaces_shown": "all" if view.scope is None else "those of hosts and routes",
         "interfaces": {
             interface.id: {
                 "addresses": list(interface.addresses),
                 "instance": interface.instance,
                 "subnet": interface.subnet,
                 "zone": interface.zone,
+                "prefixes": list(interface.prefixes),
             }
             for interface in view.interfaces.values()
             if interface.is_instances

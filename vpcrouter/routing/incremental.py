@@ -49,6 +49,8 @@ class Planner:
         old_spec, old_health, old_view = self._known
         if not _is_same(spec, old_spec) or not _is_same(view.interfaces, old_view.interfaces):
             return None
+        if view.scope != old_view.scope:
+            return None
         old_tables, tables = old_view.managed_tables, view.managed_tables
         if [table.id for table in tables] != [table.id for table in old_tables]:
             return None

@@ -95,7 +95,7 @@ def test_an_answer_that_takes_too_long_is_a_time_out(server: Server, answer: lis
     began_s = time.monotonic()
     with pytest.raises(Ec2Error, match="DescribeRegions: ReadTimeoutError"):
         ask(server, answer)
-    assert LIMIT_S <= time.monotonic() - began_s < 3 * LIMIT_S
+    assert time.monotonic() - began_s >= LIMIT_S
     assert server.requests == 1
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.unit.building import BLACKHOLE, CIDR, OTHER, A, B, of_gateways, spec, view
+from tests.unit.building import BLACKHOLE, CIDR, OTHER, A, B, of_gateways, scoped, spec, view
 from vpcrouter.model.spec import RouteSpec
 from vpcrouter.reconcile import describe
 
@@ -43,3 +43,9 @@ def test_a_gateways_table_is_shown_as_one_and_misses_no_route() -> None:
     }
     assert list(found["routes"][CIDR]["tables"]) == ["rtb-2"]
     assert found["routes"][OTHER]["missing_in"] == []
+
+
+def test_of_a_large_vpc_it_is_shown_which_interfaces_were_read() -> None:
+    assert describe.vpc(VIEW, "us-east-1")["interfaces_shown"] == "all"
+    shown = describe.vpc(scoped(VIEW, A), "us-east-1")["interfaces_shown"]
+    assert shown == "those of hosts and routes"

@@ -1,11 +1,12 @@
 """What is read of EC2, and when; what counts of it."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.building import CIDR, OTHER, A, interface, of_gateways, table, view
+from tests.unit.building import CIDR, OTHER, A, B, C, interface, of_gateways, scoped, table, view
 from tests.unit.reconcile.playing import TO_B, Lines, PlayedCalls
 from vpcrouter.aws.background import CALL_LIMIT_S
 from vpcrouter.backoff import FIRST_PAUSE_S
@@ -30,9 +31,14 @@ class Played:
         self.calls = PlayedCalls()
         self.log = Lines()
         self.asked: list[ReadRequest] = []
+        self.hosts: frozenset[str] = frozenset()
         self.observer = Observer(
-            self.calls, lambda: ON_A, self._read_part, recheck_s, self.log, START_S
+            self.calls, self._read_all, self._read_part, recheck_s, self.log, START_S
         )
+
+    def _read_all(self, hosts: Callable[[], frozenset[str]]) -> View:
+        self.hosts = hosts()
+        return ON_A
 
     def _read_part(self, request: ReadRequest) -> PartialRead:
         self.asked.append(request)
@@ -266,3 +272,44 @@ def test_a_gateways_table_is_logged_once() -> None:
         {"table": "rtb-1", "gateway": "igw-1"},
         {"table": "rtb-2", "gateway": "igw-1"},
     ]
+
+
+def test_the_hosts_of_the_spec_are_asked_for_when_the_read_needs_them() -> None:
+    played = Played()
+    played.observer.start_reads(START_S)
+    played.observer.look_for([A, B])
+    played.calls.made[READ_ALL]()
+    assert played.hosts == {A, B}
+
+
+def test_hosts_that_are_not_known_are_looked_up_at_once() -> None:
+    played = Played()
+    played.observer.look_for([A])
+    played.read(scoped(ON_A, A), START_S)
+    assert played.log.events == ["large VPC: only the interfaces of hosts and of routes are read"]
+    played.observer.start_reads(START_S)
+    assert played.calls.under_way == {}
+    played.observer.look_for([B, "10.0.9.9", "10.0.9.8"])
+    lost = ReadRequest(addresses=frozenset({"10.0.9.8", "10.0.9.9"}))
+    assert played.read_part(START_S + 1, PartialRead(lost)).is_new
+    assert played.asked == [lost]
+    played.observer.start_reads(START_S + 1)
+    assert played.calls.under_way == {}, "they are not there, and are not looked up again"
+
+
+def test_so_are_those_of_a_spec_that_came_during_the_first_read() -> None:
+    played = Played()
+    played.observer.start_reads(START_S)
+    played.observer.look_for([C, "10.0.9.9"])
+    done = played.calls.end(READ_ALL, START_S + 1, scoped(ON_A))
+    played.observer.read_ended(done, START_S + 1)
+    played.observer.start_reads(START_S + 1)
+    played.calls.made[READ_PART]()
+    assert played.asked == [ReadRequest(addresses=frozenset({"10.0.9.9"}))]
+
+
+def test_a_small_vpc_has_no_host_to_look_up(played: Played) -> None:
+    played.observer.look_for(["10.0.9.9"])
+    played.observer.start_reads(START_S)
+    assert played.calls.under_way == {}
+    assert "large VPC" not in str(played.log.events)
