@@ -28,8 +28,12 @@ HOW = (
 
 def measure(effort: Effort) -> dict[str, Any]:
     """Rows by the number of interfaces."""
-    worlds = (World(CIDRS, TABLES, HOSTS, others=size - HOSTS) for size in effort.interfaces)
-    rows = [_row(world, effort) for world in worlds]
+    worlds = [World(CIDRS, TABLES, HOSTS, others=size - HOSTS) for size in effort.interfaces]
+    rows = [_looks(world, effort.looks) for world in worlds]
+    # One after the other, so that they find the machine's load alike.
+    starts_s = [[_start_s(world) for world in worlds] for _ in range(effort.starts)]
+    for row, of_one in zip(rows, zip(*starts_s, strict=True), strict=True):
+        row["start_s"] = round(rank(of_one, 0.5), 3)
     first = rows[0]
     for row in rows:
         limits = {key: (1 + MOST_MORE) * first[key] for key in ("requests", "kib", "cpu_ms")}
@@ -39,15 +43,7 @@ def measure(effort: Effort) -> dict[str, Any]:
     return {"how": HOW, "rows": rows}
 
 
-def _row(world: World, effort: Effort) -> dict[str, Any]:
-    return {
-        "interfaces": world.hosts + world.others,
-        **_looks(world, effort.looks),
-        "start_s": round(rank([_start_s(world) for _ in range(effort.starts)], 0.5), 3),
-    }
-
-
-def _looks(world: World, count: int) -> dict[str, float]:
+def _looks(world: World, count: int) -> dict[str, Any]:
     """Requests, KiB and CPU time of the first look, and of each of the next `count`."""
     hosts = frozenset(world.addresses)
     with InstantEc2(world) as server, patch.dict(os.environ, server.env):
@@ -62,6 +58,7 @@ def _looks(world: World, count: int) -> dict[str, float]:
         assert all(map(view.carrier, hosts))
         later = server.calls()[first:]
     return {
+        "interfaces": world.hosts + world.others,
         "first_requests": first,
         "first_cpu_ms": round(cpu_ms[0], 1),
         "requests": len(later) / count,
