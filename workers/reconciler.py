@@ -36,12 +36,12 @@ class Reconciler(Worker):
         memory.keep_freed()
         threading.stack_size(STACK_BYTES)  # stacks count against memory_limit
         values, now_s = self.values, time.monotonic()
-        ec2 = Ec2(values["region"], values["vpc"])
+        self._calls: BackgroundCalls[Change | str] = BackgroundCalls(PARALLEL_CALLS)
+        ec2 = Ec2(values["region"], values["vpc"], self._calls.progressed)
         reads = (ec2.observe, ec2.read_part, values["route_recheck_interval"])
         damping = DampingPolicy(values["flap_count"], values["flap_window_s"])
         pace = Pace(values["ec2_burst"], values["ec2_rate"])
         limit = values["delete_limit"]
-        self._calls: BackgroundCalls[Change | str] = BackgroundCalls(PARALLEL_CALLS)
         self._inbox = inbox.Inbox(values["monitors"], damping, log)
         self._observer = observe.Observer(self._calls, *reads, log, now_s)
         self._decider = decide.Decider(values["ignore_routes"], limit, random.choice)
@@ -78,6 +78,7 @@ class Reconciler(Worker):
         news = self._inbox.read(flaps, spec_report, health_reports, time.monotonic())
         if news.hosts is not None:
             mailbox.post(HostList(news.hosts))
+            self._observer.look_for(news.hosts)
             self._status.spec_changed()
         return news.must_plan
 

@@ -28,6 +28,7 @@ from tests.bench import (
     overhead,
     page,
     probes,
+    reading,
     tables,
 )
 from tests.bench.effort import FULL_RUNS, Effort
@@ -40,6 +41,7 @@ MEASUREMENTS: Mapping[str, Callable[[Effort], dict[str, Any]]] = {
     "burst": burst.measure,
     "false_failures": false_failures.measure,
     "growth": growth.measure,
+    "reading": reading.measure,
     "overhead": overhead.measure,
     "memory": memory.measure,
 }

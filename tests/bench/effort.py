@@ -72,6 +72,16 @@ class Effort:
         return 5.0 if self.is_short else 3_600 * self.share
 
     @property
+    def looks(self) -> int:
+        """So many looks at a VPC are measured."""
+        return 3 if self.is_short else 50
+
+    @property
+    def interfaces(self) -> tuple[int, ...]:
+        """Numbers of interfaces in a VPC."""
+        return (500, 5_000) if self.is_short else (500, 5_000, 20_000)
+
+    @property
     def growth(self) -> tuple[int, ...]:
         """Numbers of hosts that are simulated."""
         return (100, 1_000) if self.is_short else (100, 1_000, 5_000, 20_000, 50_000, 200_000)

@@ -50,6 +50,8 @@ class Call(NamedTuple):
     arrived_s: float
     answered_s: float
     is_accepted: bool
+    size: int
+    """Bytes of the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +76,14 @@ class _State:
             name: {cidr: _item(cidr, target) for cidr, target in targets.items()}
             for name in world.table_ids
         }
-        self._interfaces = [
-            INTERFACE.format(eni, SUBNET, VPC, ZONE, host, eni[4:])
-            for host, eni in world.interfaces.items()
-        ]
+        others = {f"10.200.{n >> 8}.{n & 255}": f"eni-f{n:07x}" for n in range(world.others)}
+        self._interfaces = {
+            eni: INTERFACE.format(eni, SUBNET, VPC, ZONE, address, eni[4:])
+            for address, eni in (*world.interfaces.items(), *others.items())
+        }
+        self._by_address = {
+            address: self._interfaces[eni] for address, eni in world.interfaces.items()
+        }
         self.calls: list[Call] = []
 
     def answer(self, action: str, params: dict[str, str]) -> tuple[int, str]:
@@ -91,9 +97,22 @@ class _State:
             items = "".join(self._table(name) for name in names[start : start + size])
             return 200, _page("routeTableSet", items, start + size, len(names))
         if action == "DescribeNetworkInterfaces":
-            items = "".join(self._interfaces[start : start + size])
-            return 200, _page("networkInterfaceSet", items, start + size, len(self._interfaces))
+            found = self._named(params)
+            items = "".join(found[start : start + size])
+            return 200, _page("networkInterfaceSet", items, start + size, len(found))
         return self._change(action, params)
+
+    def _named(self, params: dict[str, str]) -> list[str]:
+        """The interfaces that the second filter names, after that by VPC; without one, all."""
+        index = {
+            None: self._interfaces,
+            "network-interface-id": self._interfaces,
+            "addresses.private-ip-address": self._by_address,
+        }[name := params.get("Filter.2.Name")]
+        if name is None:
+            return list(index.values())
+        names = (value for key, value in params.items() if key.startswith("Filter.2.Value."))
+        return [index[each] for each in names if each in index]
 
     def _change(self, action: str, params: dict[str, str]) -> tuple[int, str]:
         if self._manner.bucket is not None:
@@ -164,21 +183,21 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             text = f"<Response><Errors><Error><Code>{content}</Code><Message>no</Message></Error>"
             text += "</Errors><RequestID>0</RequestID></Response>"
-        self._send(status, text)
+        size = self._send(status, text)
         table, cidr, interface = (
             params.get(name, "")
             for name in ("RouteTableId", "DestinationCidrBlock", "NetworkInterfaceId")
         )
         is_accepted, now_s = status == 200, time.monotonic()
         self.state.calls.append(
-            Call(action, table, cidr, interface, self._arrived_s, now_s, is_accepted)
+            Call(action, table, cidr, interface, self._arrived_s, now_s, is_accepted, size)
         )
 
     def do_GET(self) -> None:
         """The calls from a number on."""
         self._send(200, json.dumps(self.state.calls[int(self.path[1:]) :]))
 
-    def _send(self, status: int, text: str) -> None:
+    def _send(self, status: int, text: str) -> int:
         data = text.encode()
         self.send_response(status)
         self.send_header("Content-Type", "text/xml")
@@ -186,6 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
         self.wfile.flush()
+        return len(data)
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""

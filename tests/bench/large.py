@@ -1,7 +1,7 @@
 """A VPC as large as is wanted: plain data, the same for the same numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from vpcrouter.model.host_state import Health
@@ -22,6 +22,8 @@ class World:
     cidrs: int
     tables: int
     hosts: int
+    others: int = field(default=0, kw_only=True)
+    """So many interfaces carry no host."""
 
     def __str__(self) -> str:
         return f"{self.cidrs:,} CIDRs x {self.tables} tables x {self.hosts:,} hosts"

@@ -189,6 +189,39 @@ def overhead(report: Report) -> Table:
     return found
 
 
+def reading(report: Report) -> Table:
+    found: Table = [
+        (
+            "interfaces",
+            "requests",
+            "KiB",
+            "CPU ms",
+            "first look: requests",
+            "CPU ms",
+            "start to first change, s",
+            "goal: all",
+            "",
+        )
+    ]
+    for row in report["rows"]:
+        goal = row["goal"]
+        found.append(
+            (
+                f"{row['interfaces']:,}",
+                f"{row['requests']:g}",
+                f"{row['kib']:,.1f}",
+                f"{row['cpu_ms']:.1f}",
+                str(row["first_requests"]),
+                f"{row['first_cpu_ms']:.1f}",
+                f"{row['start_s']:.2f}",
+                f"{goal['requests']:.1f}, {goal['kib']:,.0f} KiB, {goal['cpu_ms']:.1f} ms, "
+                f"{goal['start_s']:.2f} s",
+                verdict(row),
+            )
+        )
+    return found
+
+
 KINDS: Mapping[str, tuple[str, Callable[[Report], Table]]] = {
     "figures": ("Failover, spec changes and start at the defaults", basics.rows),
     "failover": ("Failover at the limit", failover),
@@ -196,6 +229,7 @@ KINDS: Mapping[str, tuple[str, Callable[[Report], Table]]] = {
     "burst": ("One host with many routes", burst),
     "false_failures": ("False failures", false_failures),
     "growth": ("Growth", growth),
+    "reading": ("Reading a VPC", reading),
     "overhead": ("Our own overhead", overhead),
     "memory": ("Memory", memory),
 }

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from tests.unit.building import A, B, C, interface, spec, view
+from tests.unit.building import A, B, C, interface, of_gateways, spec, view
 from vpcrouter.model.host_state import Health, State
-from vpcrouter.model.view import Interface, Route
+from vpcrouter.model.view import Interface, Route, Scope
 from vpcrouter.routing.plan import DEFAULT_ROUTE, Policy
 
 HOSTS = [A, B, C, "10.0.0.4"]
@@ -51,9 +51,13 @@ def interfaces_of(carriers: Mapping[str, str | None]) -> list[Interface]:
 
 
 VIEWS = st.builds(
-    lambda tables, carriers: view(*tables, interfaces=interfaces_of(carriers)),
+    lambda tables, carriers, gateways, scope: replace(
+        of_gateways(view(*tables, interfaces=interfaces_of(carriers)), *gateways), scope=scope
+    ),
     st.lists(TABLES, min_size=1, max_size=3),
     CARRIERS,
+    st.just(()) | st.sets(st.integers(1, 3)),
+    st.none() | st.builds(Scope, st.frozensets(st.sampled_from(HOSTS))),
 )
 SPECS = st.dictionaries(
     st.sampled_from(CIDRS), st.lists(st.sampled_from(HOSTS), min_size=1, unique=True), min_size=1

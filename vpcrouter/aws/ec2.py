@@ -1,12 +1,14 @@
 """EC2's routes: reads one VPC, changes one route at a time."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vpcrouter.aws.session import UNREADABLE, make_client, mapping_errors, open_session
+from vpcrouter.aws.interfaces import InterfaceReader
+from vpcrouter.aws.paging import pages
+from vpcrouter.aws.session import TIMED_OUT, make_client, mapping_errors, open_session
 from vpcrouter.errors import Ec2Error
-from vpcrouter.model.view import STATIC, Interface, Route, RouteTable, Subnet, View
+from vpcrouter.model.view import STATIC, Route, RouteTable, Subnet, View
 from vpcrouter.routing.change import Action, Change
 from vpcrouter.routing.partial_read import PartialRead, ReadRequest
 
@@ -15,11 +17,13 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import FilterTypeDef
 
 PAGE_SIZE = 100
-"""The most that DescribeRouteTables allows; a page of interfaces could hold ten times as many."""
+"""The most that DescribeRouteTables allows."""
 MIN_PAGE_SIZE = 5
 ROUTES_A_PAGE = 5_000
 """Approximate limit for a page: while an answer is parsed, no other thread runs."""
 PARALLEL_CALLS = 16
+READ_TIMEOUT_S = 10.0
+"""For a page. In large VPCs a page of interfaces can take five seconds; no change waits for it."""
 
 THROTTLE_CODES = frozenset(
     {
@@ -53,21 +57,30 @@ class Ec2:
     Raises ConfigError when there is no region. All other errors are Ec2Errors.
     """
 
-    def __init__(self, region: str | None, vpc: str) -> None:
+    def __init__(self, region: str | None, vpc: str, progressed: Callable[[], None]) -> None:
+        """`progressed` is called after each page that was read."""
         self.vpc = vpc
+        self._progressed = progressed
         session = open_session(region)
         connections = PARALLEL_CALLS + 1
         # Separate clients, so that throttling of one does not slow down the other.
-        self._reads: EC2Client = make_client(session, "ec2", attempts=3, connections=connections)
+        self._reads: EC2Client = make_client(
+            session,
+            "ec2",
+            attempts=3,
+            connections=connections,
+            answer_timeout_s=READ_TIMEOUT_S,
+        )
         self._writes: EC2Client = make_client(session, "ec2", attempts=1, connections=connections)
         self.region = self._reads.meta.region_name
+        self._interfaces = InterfaceReader(self._reads, vpc, progressed)
         self._tables_a_page = PAGE_SIZE
         self._known: View | None = None
 
-    def observe(self) -> View:
-        """Read the whole VPC."""
+    def observe(self, hosts: Callable[[], Collection[str]]) -> View:
+        """Read the whole VPC, or, of a large one, the interfaces of `hosts` and of routes only."""
         # Tables before interfaces: a target that is missing from the later read is gone.
-        tables = self._tables()
+        tables = self._all_tables()
         if not tables:
             raise Ec2Error(
                 "DescribeRouteTables",
@@ -75,7 +88,8 @@ class Ec2:
                 f"{self.vpc} has no route table in {self.region}; check vpc and region",
             )
         subnets = self._subnets()
-        interfaces = self._interfaces()
+        targets = {route.interface for table in tables for route in table.routes.values()}
+        interfaces, scope = self._interfaces.read(hosts, {each for each in targets if each})
         routes = sum(len(table.routes) for table in tables)
         fitting = ROUTES_A_PAGE * len(tables) // max(1, routes)
         self._tables_a_page = min(max(fitting, MIN_PAGE_SIZE), PAGE_SIZE)
@@ -84,6 +98,7 @@ class Ec2:
             tuple(sorted(tables, key=attrgetter("id"))),
             {interface.id: interface for interface in interfaces},
             {subnet.id: subnet for subnet in subnets},
+            scope,
         )
         self._known = view if self._known is None else view.shared(self._known)
         return self._known
@@ -91,22 +106,22 @@ class Ec2:
     def read_part(self, request: ReadRequest) -> PartialRead:
         """Read only what `request` names."""
         tables: list[RouteTable] = []
-        interfaces: list[Interface] = []
         if request.tables:
             tables = self._tables(_filter("route-table-id", request.tables))
-        if request.addresses:
-            by_address = _filter("addresses.private-ip-address", request.addresses)
-            interfaces = self._interfaces(by_address)
-        return PartialRead(request, tuple(tables), tuple(interfaces))
+        interfaces, fault = self._interfaces.carrying(request.addresses)
+        return PartialRead(request, tuple(tables), tuple(interfaces), fault)
+
+    def _all_tables(self) -> list[RouteTable]:
+        try:
+            return self._tables()
+        except Ec2Error as error:
+            if error.code == TIMED_OUT:  # the next try is with smaller pages
+                self._tables_a_page = max(self._tables_a_page // 2, MIN_PAGE_SIZE)
+            raise
 
     def _tables(self, *filters: "FilterTypeDef") -> list[RouteTable]:
         return self._describe(
             self._reads, "route_tables", "RouteTables", _route_table, self._tables_a_page, filters
-        )
-
-    def _interfaces(self, *filters: "FilterTypeDef") -> list[Interface]:
-        return self._describe(
-            self._reads, "network_interfaces", "NetworkInterfaces", _interface, PAGE_SIZE, filters
         )
 
     def _subnets(self) -> list[Subnet]:
@@ -138,29 +153,16 @@ class Ec2:
         page_size: int = PAGE_SIZE,
         filters: "Sequence[FilterTypeDef]" = (),
     ) -> list[T]:
-        name = "Describe" + operation.title().replace("_", "")
-        paginator = client.get_paginator(f"describe_{operation}")  # type: ignore[call-overload]
-
-        def read() -> list[T]:
-            pages: Iterable[Mapping[str, Any]] = paginator.paginate(
-                Filters=[_filter("vpc-id", [self.vpc]), *filters],
-                PaginationConfig={"PageSize": page_size},
-            )
-            return [convert(item) for page in pages for item in _items(name, page, result_key)]
-
-        return mapping_errors(name, read)
+        found: list[T] = []
+        filters = (_filter("vpc-id", [self.vpc]), *filters)
+        for page in pages(client, operation, result_key, convert, page_size, Filters=filters):
+            found += page.items
+            self._progressed()
+        return found
 
 
 def _filter(name: str, values: Iterable[str]) -> "FilterTypeDef":
     return {"Name": name, "Values": sorted(values)}
-
-
-def _items(name: str, page: Mapping[str, Any], result_key: str) -> list[Mapping[str, Any]]:
-    """The list in an answer. A missing list is an error, not an empty list."""
-    if result_key not in page:
-        raise Ec2Error(name, UNREADABLE, f"no {result_key} in the answer")
-    items: list[Mapping[str, Any]] = page[result_key]
-    return items
 
 
 def _route_table(item: Mapping[str, Any]) -> RouteTable:
@@ -178,6 +180,7 @@ def _route_table(item: Mapping[str, Any]) -> RouteTable:
         any(association.get("Main") for association in associations),
         tuple(sorted(a["SubnetId"] for a in associations if "SubnetId" in a)),
         routes,
+        next((a["GatewayId"] for a in associations if a.get("GatewayId")), ""),
     )
 
 
@@ -196,19 +199,3 @@ def _is_target(key: str) -> bool:
 
 def _subnet(item: Mapping[str, Any]) -> Subnet:
     return Subnet(item["SubnetId"], item["CidrBlock"], item["AvailabilityZone"])
-
-
-def _interface(item: Mapping[str, Any]) -> Interface:
-    addresses = sorted(
-        item.get("PrivateIpAddresses", ()), key=lambda address: not address.get("Primary")
-    )
-    return Interface(
-        item["NetworkInterfaceId"],
-        tuple(address["PrivateIpAddress"] for address in addresses),
-        item.get("Attachment", {}).get("InstanceId"),
-        item.get("SubnetId", ""),
-        item.get("AvailabilityZone", ""),
-        bool(item.get("SourceDestCheck")),
-        item.get("InterfaceType", "interface") in ("interface", "efa", "trunk", "branch")
-        and not item.get("RequesterManaged"),
-    )

@@ -2,17 +2,19 @@
 
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vpcrouter.aws.instance_health import Instance, Reading
-from vpcrouter.aws.session import UNREADABLE, make_client, mapping_errors, open_session
+from vpcrouter.aws.interfaces import InterfaceReader
+from vpcrouter.aws.paging import pages
+from vpcrouter.aws.session import make_client, open_session
 from vpcrouter.errors import Ec2Error
+from vpcrouter.model.view import View
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.client import EC2Client
 
-INTERFACES_A_PAGE = 1000
 IDS_A_CALL = 100
 """The most that DescribeInstanceStatus takes. Reading by ID keeps the cost independent of the
 account's size: unfiltered, every instance of the region would be paged through."""
@@ -29,6 +31,7 @@ class StatusReader:
     def __init__(self, region: str | None, vpc: str) -> None:
         self._vpc = vpc
         self._client: EC2Client = make_client(open_session(region), "ec2", attempts=3)
+        self._interfaces = InterfaceReader(self._client, vpc)
 
     def read(self, hosts: Sequence[str], before: Reading) -> Reading:
         """Find the hosts' instances and their status; `before` is the last reading."""
@@ -46,21 +49,14 @@ class StatusReader:
         )
 
     def _instances_of(self, hosts: frozenset[str]) -> tuple[dict[str, str], dict[str, str]]:
-        """Each host's instance, by primary and secondary addresses; each instance's account."""
-        instance_of: dict[str, str] = {}
-        owner_of: dict[str, str] = {}
-        for item in self._pages(
-            "network_interfaces",
-            "NetworkInterfaces",
-            Filters=[{"Name": "vpc-id", "Values": [self._vpc]}],
-            PaginationConfig={"PageSize": INTERFACES_A_PAGE},
-        ):
-            attachment = item.get("Attachment", {})
-            addresses = {each["PrivateIpAddress"] for each in item.get("PrivateIpAddresses", ())}
-            if "InstanceId" in attachment:
-                instance_of |= dict.fromkeys(addresses & hosts, attachment["InstanceId"])
-                owner_of[attachment["InstanceId"]] = attachment.get("InstanceOwnerId", "")
-        return instance_of, owner_of
+        """Each host's instance, by its address or a delegated prefix; each instance's account."""
+        carriers = self._interfaces.carrying(hosts).interfaces
+        found = View(self._vpc, (), {each.id: each for each in carriers})
+        on = {host: each for host in hosts if (each := found.carrier(host)) and each.instance}
+        return (
+            {host: str(each.instance) for host, each in on.items()},
+            {str(each.instance): each.owner for each in on.values()},
+        )
 
     def _statuses(self, ids: Sequence[str]) -> dict[str, Instance]:
         found: dict[str, Instance] = {}
@@ -70,9 +66,15 @@ class StatusReader:
 
     def _statuses_of_some(self, ids: Sequence[str]) -> dict[str, Instance]:
         try:
-            items = self._pages(
-                "instance_status", "InstanceStatuses", InstanceIds=ids, IncludeAllInstances=True
+            found = pages(
+                self._client,
+                "instance_status",
+                "InstanceStatuses",
+                lambda item: (item["InstanceId"], _instance(item)),
+                InstanceIds=ids,
+                IncludeAllInstances=True,
             )
+            return dict(item for page in found for item in page.items)
         except Ec2Error as error:
             # One ID that EC2 no longer knows fails the call for all the others.
             gone = set(INSTANCE.findall(error.message)) & set(ids)
@@ -80,25 +82,6 @@ class StatusReader:
                 raise
             rest = [name for name in ids if name not in gone]
             return self._statuses_of_some(rest) if rest else {}
-        return mapping_errors(
-            "DescribeInstanceStatus",
-            lambda: {item["InstanceId"]: _instance(item) for item in items},
-        )
-
-    def _pages(self, operation: str, result_key: str, **how: Any) -> list[Mapping[str, Any]]:
-        name = "Describe" + operation.title().replace("_", "")
-        paginator: Any = self._client.get_paginator(f"describe_{operation}")  # type: ignore[call-overload]
-
-        def read() -> list[Mapping[str, Any]]:
-            items: list[Mapping[str, Any]] = []
-            pages: Iterable[Mapping[str, Any]] = paginator.paginate(**how)
-            for page in pages:
-                if result_key not in page:
-                    raise Ec2Error(name, UNREADABLE, f"no {result_key} in the answer")
-                items += page[result_key]
-            return items
-
-        return mapping_errors(name, read)
 
 
 def _instance(item: Mapping[str, Any]) -> Instance:

@@ -9,7 +9,7 @@ from vpcrouter.aws.session import make_client, mapping_errors, open_session
 
 LONG_POLL_S = 20
 """The longest that ReceiveMessage can wait."""
-READ_TIMEOUT_S = LONG_POLL_S + 5.0
+ANSWER_TIMEOUT_S = LONG_POLL_S + 5.0
 BATCH = 10
 """The most that one ReceiveMessage or DeleteMessageBatch takes."""
 QUEUE_URL = re.compile(r"https?://(?P<host>[^/\s]+)/[0-9]{12}/[A-Za-z0-9_.-]+")
@@ -31,7 +31,7 @@ class Queue:
         self._url = url
         session = open_session(region_of(url) or region)
         self._client: Any = make_client(
-            session, "sqs", attempts=1, connections=1, read_timeout_s=READ_TIMEOUT_S
+            session, "sqs", attempts=1, connections=1, answer_timeout_s=ANSWER_TIMEOUT_S
         )
 
     def exchange(self, receipts: Sequence[str]) -> list[Letter]:

@@ -38,11 +38,11 @@ def _object(members: Iterable[tuple[str, str]]) -> str:
 def _one_route(cidr: str, view: View) -> dict[str, Any]:
     tables = {
         table.id: _target(route, view)
-        for table in view.tables
+        for table in view.managed_tables
         if (route := table.routes.get(cidr)) is not None
     }
     hosts = sorted({str(target["host"]) for target in tables.values() if target["host"]})
-    missing = [table.id for table in view.tables if table.id not in tables]
+    missing = [table.id for table in view.managed_tables if table.id not in tables]
     return {"hosts": hosts, "tables": tables, "missing_in": missing}
 
 
@@ -67,6 +67,7 @@ def vpc(view: View, region: str) -> dict[str, Any]:
             table.id: {
                 "main": table.is_main,
                 "subnets": list(table.subnets),
+                "gateway": table.gateway or None,
                 "routes": {cidr: route.target for cidr, route in table.routes.items()},
             }
             for table in view.tables
@@ -75,12 +76,14 @@ def vpc(view: View, region: str) -> dict[str, Any]:
             subnet.id: {"cidr": subnet.cidr, "zone": subnet.zone}
             for subnet in view.subnets.values()
         },
+        "interfaces_shown": "all" if view.scope is None else "those of hosts and routes",
         "interfaces": {
             interface.id: {
                 "addresses": list(interface.addresses),
                 "instance": interface.instance,
                 "subnet": interface.subnet,
                 "zone": interface.zone,
+                "prefixes": list(interface.prefixes),
             }
             for interface in view.interfaces.values()
             if interface.is_instances

@@ -49,11 +49,14 @@ class Planner:
         old_spec, old_health, old_view = self._known
         if not _is_same(spec, old_spec) or not _is_same(view.interfaces, old_view.interfaces):
             return None
-        if [table.id for table in view.tables] != [table.id for table in old_view.tables]:
+        if view.scope != old_view.scope:
+            return None
+        old_tables, tables = old_view.managed_tables, view.managed_tables
+        if [table.id for table in tables] != [table.id for table in old_tables]:
             return None
         hosts = _differing_hosts(old_health, health)
         found = {cidr for host in hosts for cidr in self._cidrs_of.get(host, ())}
-        for old, new in zip(old_view.tables, view.tables, strict=True):
+        for old, new in zip(old_tables, tables, strict=True):
             found.update(_differing_routes(old.routes, new.routes))
         return found
 

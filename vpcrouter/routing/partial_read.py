@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from vpcrouter.model.view import Interface, RouteTable, View
+from vpcrouter.model.view import Interface, RouteTable, View, prefix_of
 from vpcrouter.routing.change import Change
 
 TARGET_CODES = frozenset({"InvalidNetworkInterfaceID.NotFound"})
@@ -18,8 +18,8 @@ ROUTE_CODES = frozenset(
 )
 """Errors that mean that the table has a different route than the view, or none."""
 STALE_VIEW_CODES = TARGET_CODES | ROUTE_CODES
-MOST = 200
-"""The most values that a filter may have."""
+MOST = 199
+"""The filters of one request may have 200 values, and one of them is the VPC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class PartialRead:
     request: ReadRequest
     tables: tuple[RouteTable, ...] = ()
     interfaces: tuple[Interface, ...] = ()
+    fault: str = ""
+    """Why hosts in delegated prefixes could not be looked for."""
 
 
 @dataclass
@@ -57,6 +59,10 @@ class ReadRequests:
             self._addresses.update({change.host} - self._under_way.addresses)
         else:
             self._tables.update({change.table} - self._under_way.tables)
+
+    def look_for(self, hosts: frozenset[str]) -> None:
+        """The interfaces of these hosts are not known yet."""
+        self._addresses.update(hosts - self._under_way.addresses)
 
     def __bool__(self) -> bool:
         return bool(self._tables or self._addresses)
@@ -97,8 +103,10 @@ def renewed(view: View, read: PartialRead) -> View | None:
     """`view` updated with what was read; None if a full read is needed.
 
     That is the case when a route points at an interface that is not in the view: it may belong
-    to a service.
+    to a service; and when hosts in delegated prefixes could not be looked for.
     """
+    if read.fault:
+        return None
     tables = {table.id: table for table in read.tables}
     interfaces = _interfaces(view, read)
     for table in view.tables:
@@ -111,6 +119,7 @@ def renewed(view: View, read: PartialRead) -> View | None:
         tuple(tables.get(table.id, table) for table in kept),
         interfaces,
         view.subnets,
+        view.scope and view.scope._replace(hosts=view.scope.hosts | read.request.addresses),
     )
 
 
@@ -124,12 +133,17 @@ def _interfaces(view: View, read: PartialRead) -> dict[str, Interface]:
     if not read.request.addresses:
         return dict(view.interfaces)
     found = {interface.id: interface for interface in read.interfaces}
-    without = (_without(each, read.request.addresses) for each in view.interfaces.values())
+    lost = read.request.addresses.union(map(prefix_of, read.request.addresses))
+    without = (_without(each, lost) for each in view.interfaces.values())
     return {each.id: each for each in without if each.addresses} | found
 
 
-def _without(interface: Interface, addresses: frozenset[str]) -> Interface:
-    if addresses.isdisjoint(interface.addresses):
+def _without(interface: Interface, lost: frozenset[str]) -> Interface:
+    """Without these addresses and prefixes."""
+    if lost.isdisjoint(interface.addresses) and lost.isdisjoint(interface.prefixes):
         return interface
-    left = tuple(address for address in interface.addresses if address not in addresses)
-    return replace(interface, addresses=left)
+    addresses, prefixes = (
+        tuple(each for each in of if each not in lost)
+        for of in (interface.addresses, interface.prefixes)
+    )
+    return replace(interface, addresses=addresses, prefixes=prefixes)

@@ -73,8 +73,8 @@ def plan(spec: RouteSpec, health: Health, view: View, policy: Policy, choose: Ch
 
 
 def cidrs_of(spec: RouteSpec, view: View) -> set[str]:
-    """Every CIDR in the spec or in a route table."""
-    return set(spec.routes).union(*(table.routes for table in view.tables))
+    """Every CIDR in the spec or in a managed route table."""
+    return set(spec.routes).union(*(table.routes for table in view.managed_tables))
 
 
 def plan_of(
@@ -89,7 +89,7 @@ def plan_of(
     resort = entry.resort(choose) if choice is None else None
     outcomes = [
         entry.settle(table, route, choice, resort)
-        for table, route in zip(view.tables, entry.routes, strict=True)
+        for table, route in zip(view.managed_tables, entry.routes, strict=True)
     ]
     problems = {outcome for outcome in outcomes if isinstance(outcome, Problem)}
     problems.update(entry.remarks())
@@ -122,12 +122,12 @@ class _Entry:
         self.presumed = health.presumed
         self.damped = health.damped
         self.interface: dict[str, Interface] = {
-            host: view.interface_of[host] for host in hosts if host in view.interface_of
+            host: found for host in hosts if (found := view.carrier(host)) is not None
         }
         self.hosts_on: dict[str, list[str]] = {}
         for host, interface in self.interface.items():
             self.hosts_on.setdefault(interface.id, []).append(host)
-        self.routes = [table.routes.get(cidr) for table in view.tables]
+        self.routes = [table.routes.get(cidr) for table in view.managed_tables]
 
     def choose(self, choose: Choose) -> str | None:
         """The host for all tables: the best candidate in use, else any of the best, else None."""
@@ -195,6 +195,9 @@ class _Entry:
         if State.UNKNOWN in states:
             text = f"{consequence} until the state of its hosts is known"
             return Problem(self.cidr, text, is_wait=True)
+        if self.view.unread(self.hosts):
+            text = f"{consequence} until its hosts have been looked up in EC2"
+            return Problem(self.cidr, text, is_wait=True)
         if states:
             return Problem(self.cidr, f"all hosts of this CIDR have failed; {consequence}")
         return Problem(self.cidr, f"no host of this CIDR is in the VPC; {consequence}")
@@ -230,12 +233,19 @@ class _Entry:
         interface = self.view.interfaces.get(route.interface or "")
         return interface.addresses[0] if interface and interface.addresses else None
 
+    def _not_there(self, host: str) -> str:
+        text = f"host {host} is not on an instance interface in {self.view.vpc}"
+        fault = self.view.scope.fault if self.view.scope else ""
+        return f"{text}, as far as can be read: {fault}" if fault else text
+
     def remarks(self) -> Iterator[Problem]:
+        missing = self.hosts if len(self.interface) < len(self.hosts) else ()
+        unread = self.view.unread(missing)
         for host in self.hosts:
             interface = self.interface.get(host)
             if interface is None:
-                text = f"host {host} is not on an instance interface in {self.view.vpc}"
-                yield Problem(self.cidr, text)
+                if host not in unread:
+                    yield Problem(self.cidr, self._not_there(host))
             elif interface.source_dest_check:
                 yield Problem(
                     self.cidr,
@@ -247,7 +257,7 @@ class _Entry:
 def _unwanted(cidr: str, view: View, policy: Policy) -> Iterator[Change]:
     if is_ignored(cidr, policy.ignore_routes):
         return
-    for table in view.tables:
+    for table in view.managed_tables:
         route = table.routes.get(cidr)
         if route is None or not view.is_ours(route):
             continue

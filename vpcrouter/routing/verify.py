@@ -2,7 +2,8 @@
 
 EC2 is eventually consistent: for seconds a describe can show the old route, and a stale
 answer can follow a fresh one. So the old value, read soon after a change was accepted, counts
-as a stale read, and any other value as a change made by somebody else.
+as a stale read, and any other value as a change made by somebody else. A read that began before the
+change was accepted can only show that it was made, however long the read then took.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,9 +33,15 @@ class Expectations:
     def accept(self, change: Change, now_s: float) -> None:
         self._by_key[change.key] = Expectation(change, now_s)
 
-    def correct(self, view: View, now_s: float) -> tuple[View, tuple[Expectation, ...]]:
-        """`view` with stale reads corrected, and the changes that it shows for the first time."""
-        self._forget_old(now_s)
+    def correct(
+        self, view: View, now_s: float, took_s: float = 0.0
+    ) -> tuple[View, tuple[Expectation, ...]]:
+        """`view` with stale reads corrected, and the changes that it shows for the first time.
+
+        Reading it `took_s` until now.
+        """
+        began_s = now_s - took_s
+        self._forget_old(began_s)
         routes = {table.id: table.routes for table in view.tables}
         overlay = []
         seen = []
@@ -44,7 +51,9 @@ class Expectations:
             if shown == expected.change.interface:
                 if expected.seen_s is None:
                     seen.append(replace(expected, seen_s=now_s))
-            elif shown == expected.change.was and key.table in routes:
+            elif key.table in routes and (
+                shown == expected.change.was or expected.accepted_s > began_s
+            ):
                 overlay.append((key, expected.change.route()))
         for each in seen:
             self._by_key[each.change.key] = each
@@ -54,11 +63,11 @@ class Expectations:
         """Whether an accepted change has not been verified yet."""
         return any(expected.seen_s is None for expected in self._by_key.values())
 
-    def _forget_old(self, now_s: float) -> None:
+    def _forget_old(self, read_s: float) -> None:
         self._by_key = {
             key: expected
             for key, expected in self._by_key.items()
-            if now_s - expected.accepted_s < SETTLE_S
+            if read_s - expected.accepted_s < SETTLE_S
         }
 
 

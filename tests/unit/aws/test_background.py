@@ -1,6 +1,7 @@
 """Calls that are made in threads."""
 
 import select
+import threading
 import time
 
 import pytest
@@ -52,8 +53,29 @@ def test_a_call_that_never_returns_is_an_error_in_the_end() -> None:
     calls: BackgroundCalls[str] = BackgroundCalls(2)
     calls.raise_if_stuck("EC2")
     now_s = time.monotonic()
-    calls.under_way = {"new": now_s, "old": now_s - CALL_LIMIT_S + 5.0}
+    calls._progress_at = {"new": now_s, "old": now_s - CALL_LIMIT_S + 5.0}
     calls.raise_if_stuck("EC2")
-    calls.under_way["old"] -= 5.0
+    calls._progress_at["old"] -= 5.0
     with pytest.raises(Ec2Error, match="EC2: NoReturn: a call did not return within 60 s"):
         calls.raise_if_stuck("EC2")
+
+
+def test_one_that_comes_a_step_further_may_take_as_long_as_it_likes() -> None:
+    calls: BackgroundCalls[str] = BackgroundCalls(1)
+    go_on, has_gone_on = threading.Event(), threading.Event()
+
+    def read_two_pages() -> None:
+        go_on.wait(10.0)
+        calls.progressed()
+        has_gone_on.set()
+        go_on.wait(10.0)
+
+    calls.start("read", read_two_pages)
+    began_s = calls.under_way["read"]
+    calls._progress_at["read"] -= CALL_LIMIT_S
+    go_on.set()
+    assert has_gone_on.wait(10.0)
+    calls.raise_if_stuck("EC2")
+    assert calls.under_way == {"read": began_s}
+    assert ended(calls).error is None
+    assert calls._progress_at == {}

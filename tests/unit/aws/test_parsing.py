@@ -54,6 +54,7 @@ def xml_of(shape: Any, name: str) -> str:
         "DescribeSubnets",
         "DescribeNetworkInterfaces",
         "DescribeInstanceStatus",
+        "DescribeInstances",
         "CreateRoute",
         "ReplaceRoute",
         "DeleteRoute",

@@ -1,16 +1,20 @@
-"""botocore: what `vpcrouter.aws.parsing` overrides of its parsers, of which two are private."""
+"""botocore: what `vpcrouter.aws` overrides of its parsers and its HTTP session, partly private."""
 
 import inspect
 import re
+from typing import Any
 
 import botocore.session
+from botocore import httpsession
 from botocore.model import Shape, StructureShape
 from botocore.parsers import EC2QueryParser, ResponseParserFactory
 
 from tests.unit.contracts.relied_on import Relied, check_names, each
+from vpcrouter.aws.deadline import TimedResponse, limit_answers
 from vpcrouter.aws.parsing import UNUSUAL, Ec2Parser, Parsers
 
 PARSER = "vpcrouter.aws.parsing.Ec2Parser"
+DEADLINE = "vpcrouter.aws.deadline"
 
 
 @each(
@@ -56,3 +60,23 @@ def test_a_session_parses_by_the_factory_that_it_is_given() -> None:
     protocol = client.meta.service_model.resolved_protocol
     assert protocol == "ec2", f"EC2 is spoken to by {protocol} now, which {PARSER} does not parse"
     assert isinstance(factory.create_parser(protocol), Ec2Parser)
+
+
+def test_the_answers_of_a_client_can_be_limited() -> None:
+    """The private ways to its connections, and that these make answers of the class we give."""
+    client: Any = botocore.session.get_session().create_client(
+        "ec2",
+        region_name="us-east-1",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",  # noqa: S106
+    )
+    check_names(client._endpoint.http_session, ("_pool_classes_by_scheme", "_manager"), DEADLINE)
+    limit_answers(client._endpoint.http_session)
+    manager = client._endpoint.http_session._get_connection_manager("https://ec2/")
+    for scheme in ("http", "https"):
+        connection = manager.connection_from_url(f"{scheme}://127.0.0.1:1/")._get_conn()
+        assert connection.response_class is TimedResponse
+        connection.close()
+        assert connection.response_class is TimedResponse, "botocore sets it back"
+    source = inspect.getsource(httpsession.URLLib3Session)
+    assert "proxy_manager.pool_classes_by_scheme = self._pool_classes_by_scheme" in source

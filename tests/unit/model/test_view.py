@@ -10,9 +10,11 @@ from tests.unit.building import (
     BY_INSTANCE,
     CIDR,
     GATEWAY,
+    IN_PREFIX,
     LOCAL,
     NAT,
     OTHER,
+    PREFIX,
     PROPAGATED,
     SERVICE,
     TO_GONE,
@@ -20,10 +22,12 @@ from tests.unit.building import (
     A,
     B,
     interface,
+    of_gateways,
+    scoped,
     table,
     view,
 )
-from vpcrouter.model.view import Route, RouteKey, shared
+from vpcrouter.model.view import Route, RouteKey, Scope, prefix_of, shared
 
 
 @pytest.mark.parametrize(
@@ -48,6 +52,13 @@ def test_is_ours(route: Route, is_ours: bool) -> None:
     of = view({CIDR: route}, {OTHER: "eni-a"})
     assert of.is_ours(route) is is_ours
     assert of.count_ours() == 1 + is_ours
+
+
+def test_the_tables_of_gateways_are_not_managed() -> None:
+    of = of_gateways(view({CIDR: "eni-a"}, {CIDR: "eni-a", OTHER: "eni-a"}), 2)
+    assert [each.id for each in of.tables] == ["rtb-1", "rtb-2"]
+    assert [each.id for each in of.managed_tables] == ["rtb-1"]
+    assert of.count_ours() == 1
 
 
 @pytest.mark.parametrize(
@@ -77,6 +88,37 @@ def test_an_instances_interface_goes_before_an_unattached_one(order: int) -> Non
 
 def test_a_services_interface_carries_no_host() -> None:
     assert view(interfaces=[SERVICE]).interface_of == {}
+
+
+@pytest.mark.parametrize(
+    ("address", "prefix"),
+    [
+        ("10.0.1.64", "10.0.1.64/28"),
+        ("10.0.1.79", "10.0.1.64/28"),
+        ("10.0.1.80", "10.0.1.80/28"),
+        ("10.0.1.0", "10.0.1.0/28"),
+        ("10.0.1.255", "10.0.1.240/28"),
+    ],
+)
+def test_the_prefix_that_an_address_can_be_in(address: str, prefix: str) -> None:
+    assert prefix_of(address) == prefix
+
+
+def test_a_host_in_a_delegated_prefix_is_on_its_interface() -> None:
+    own, other = interface("eni-own", A), interface("eni-p", B, prefixes=[PREFIX])
+    of = view(interfaces=[own, other])
+    assert of.carrier(IN_PREFIX) == of.carrier("10.0.1.64") == other
+    assert of.carrier("10.0.1.80") is None
+    assert of.carrier(A) == own
+    better = view(interfaces=[interface("eni-own", A, IN_PREFIX), other])
+    assert better.carrier(IN_PREFIX) is better.interfaces["eni-own"], "its own address counts more"
+
+
+def test_a_host_that_was_not_looked_for_may_exist() -> None:
+    of = view(interfaces=[interface("eni-a", A, prefixes=[PREFIX])])
+    assert of.unread([A, B, IN_PREFIX]) == frozenset()
+    assert scoped(of, A).unread([A, B, IN_PREFIX]) == {B}, "the others were found all the same"
+    assert scoped(of, A, B).unread([A, B, IN_PREFIX]) == frozenset()
 
 
 class TestWithRoutes:
@@ -166,3 +208,11 @@ def test_one_of_other_interfaces_keeps_its_own() -> None:
 def test_its_size_is_that_of_all_that_was_read() -> None:
     of = view({CIDR: Route(CIDR, "eni-a"), OTHER: LOCAL}, {CIDR: BLACKHOLE})
     assert of.size == len(of.interfaces) + 3
+
+
+@pytest.mark.parametrize("scope", [None, Scope(frozenset({A})), Scope(frozenset(), "denied")])
+def test_one_of_another_scope_keeps_it(scope: Scope | None) -> None:
+    known = scoped(view({CIDR: "eni-a"}), A, B)
+    now = replace(view({CIDR: "eni-a"}), scope=scope)
+    assert now.shared(known) == now
+    assert now.with_routes([(RouteKey("rtb-1", CIDR), None)]).scope == scope

@@ -1,11 +1,12 @@
 """What is read of EC2, and when; what counts of it."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.building import CIDR, OTHER, A, interface, table, view
+from tests.unit.building import CIDR, OTHER, A, B, C, interface, of_gateways, scoped, table, view
 from tests.unit.reconcile.playing import TO_B, Lines, PlayedCalls
 from vpcrouter.aws.background import CALL_LIMIT_S
 from vpcrouter.backoff import FIRST_PAUSE_S
@@ -30,9 +31,14 @@ class Played:
         self.calls = PlayedCalls()
         self.log = Lines()
         self.asked: list[ReadRequest] = []
+        self.hosts: frozenset[str] = frozenset()
         self.observer = Observer(
-            self.calls, lambda: ON_A, self._read_part, recheck_s, self.log, START_S
+            self.calls, self._read_all, self._read_part, recheck_s, self.log, START_S
         )
+
+    def _read_all(self, hosts: Callable[[], frozenset[str]]) -> View:
+        self.hosts = hosts()
+        return ON_A
 
     def _read_part(self, request: ReadRequest) -> PartialRead:
         self.asked.append(request)
@@ -134,6 +140,17 @@ def test_reading_back_rests_as_long_as_the_last_read_took() -> None:
     played.read(ON_A, START_S, took_s=5.0)
     played.observer.change_ended(ACCEPTED._replace(ended_s=START_S + 1.0))
     assert played.next_read_s(START_S) == 5.0
+
+
+def test_a_long_read_does_not_undo_what_was_changed_meanwhile(played: Played) -> None:
+    began_s, took_s = START_S + RECHECK_S, 72.0
+    played.observer.start_reads(began_s)
+    played.observer.change_ended(ACCEPTED._replace(ended_s=began_s + 1.0))
+    ended_s = began_s + took_s
+    done = played.calls.end(READ_ALL, ended_s, ON_A, took_s=took_s)
+    assert not played.observer.read_ended(done, ended_s).is_new
+    assert played.observer.view == ON_B
+    assert played.next_read_s(ended_s) == RECHECK_S, "not at once, as it takes so long"
 
 
 def test_a_change_that_is_read_back_is_seen_once(played: Played) -> None:
@@ -244,3 +261,55 @@ def test_a_part_that_is_read_while_all_of_the_vpc_is_being_read_is_newer(played:
     assert not found.is_new
     assert played.observer.view is not None
     assert played.observer.view.interface_of[A].id == "eni-n"
+
+
+def test_a_gateways_table_is_logged_once() -> None:
+    played = Played()
+    for at_s, gateways in ((START_S, (1,)), (START_S + 30, (1,)), (START_S + 60, (1, 2))):
+        played.read(of_gateways(view({CIDR: "eni-a"}, {}), *gateways), at_s)
+    found = [facts for _, event, facts in played.log._lines if "gateway" in event]
+    assert found == [
+        {"table": "rtb-1", "gateway": "igw-1"},
+        {"table": "rtb-2", "gateway": "igw-1"},
+    ]
+
+
+def test_the_hosts_of_the_spec_are_asked_for_when_the_read_needs_them() -> None:
+    played = Played()
+    played.observer.start_reads(START_S)
+    played.observer.look_for([A, B])
+    played.calls.made[READ_ALL]()
+    assert played.hosts == {A, B}
+
+
+def test_hosts_that_are_not_known_are_looked_up_at_once() -> None:
+    played = Played()
+    played.observer.look_for([A])
+    played.read(scoped(ON_A, A), START_S)
+    assert played.log.events == ["large VPC: only the interfaces of hosts and of routes are read"]
+    played.observer.start_reads(START_S)
+    assert played.calls.under_way == {}
+    played.observer.look_for([B, "10.0.9.9", "10.0.9.8"])
+    lost = ReadRequest(addresses=frozenset({"10.0.9.8", "10.0.9.9"}))
+    assert played.read_part(START_S + 1, PartialRead(lost)).is_new
+    assert played.asked == [lost]
+    played.observer.start_reads(START_S + 1)
+    assert played.calls.under_way == {}, "they are not there, and are not looked up again"
+
+
+def test_so_are_those_of_a_spec_that_came_during_the_first_read() -> None:
+    played = Played()
+    played.observer.start_reads(START_S)
+    played.observer.look_for([C, "10.0.9.9"])
+    done = played.calls.end(READ_ALL, START_S + 1, scoped(ON_A))
+    played.observer.read_ended(done, START_S + 1)
+    played.observer.start_reads(START_S + 1)
+    played.calls.made[READ_PART]()
+    assert played.asked == [ReadRequest(addresses=frozenset({"10.0.9.9"}))]
+
+
+def test_a_small_vpc_has_no_host_to_look_up(played: Played) -> None:
+    played.observer.look_for(["10.0.9.9"])
+    played.observer.start_reads(START_S)
+    assert played.calls.under_way == {}
+    assert "large VPC" not in str(played.log.events)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.building import CIDR, OTHER, A, B, C, first, health, spec, view
+from tests.unit.building import CIDR, OTHER, A, B, C, first, health, of_gateways, scoped, spec, view
 from tests.unit.strategies import HEALTHS, POLICIES, SPECS, TABLES, VIEWS
 from vpcrouter.model.host_state import Health
 from vpcrouter.model.spec import RouteSpec
@@ -89,3 +89,7 @@ def test_only_what_a_change_concerns_is_planned_anew(monkeypatch: pytest.MonkeyP
     one_less = {name: each for name, each in moved.interfaces.items() if name != "eni-c"}
     gone = View(moved.vpc, moved.tables, one_less)
     assert asked_for(health("ac", failed="b"), gone) == {CIDR, OTHER}
+    assert asked_for(health("ac", failed="b"), of_gateways(gone, 1)) == {CIDR, OTHER}
+    assert asked_for(health("ac", failed="b"), of_gateways(gone, 1)) == set()
+    now_large = scoped(of_gateways(gone, 1), A, B, C)
+    assert asked_for(health("ac", failed="b"), now_large) == {CIDR, OTHER}

@@ -2,7 +2,19 @@
 
 import pytest
 
-from tests.unit.building import CIDR, INTERFACES, OTHER, A, B, interface, table, view
+from tests.unit.building import (
+    CIDR,
+    IN_PREFIX,
+    INTERFACES,
+    OTHER,
+    PREFIX,
+    A,
+    B,
+    interface,
+    scoped,
+    table,
+    view,
+)
 from vpcrouter.routing.change import Action, Change, Urgency
 from vpcrouter.routing.partial_read import MOST, PartialRead, ReadRequest, ReadRequests, renewed
 
@@ -162,3 +174,36 @@ def test_nor_does_what_only_a_full_read_can_explain() -> None:
     requests = ReadRequests()
     requests.ended(PartialRead(TABLE_1, tables=(table("rtb-1", {CIDR: "eni-unheard"}),)))
     assert requests.correct(VIEW) == VIEW
+
+
+def test_hosts_that_are_looked_for_are_read_once() -> None:
+    requests = ReadRequests()
+    requests.look_for(frozenset({A, B}))
+    assert requests.take() == ReadRequest(addresses=frozenset({A, B}))
+    requests.look_for(frozenset({A, B, IN_PREFIX}))
+    assert requests.take() == ReadRequest(addresses=frozenset({IN_PREFIX}))
+    requests.look_for(frozenset())
+    assert not requests
+
+
+def test_hosts_that_were_looked_for_are_known_wherever_they_are() -> None:
+    of = scoped(view({CIDR: "eni-a"}, interfaces=[interface("eni-a", A)]), A)
+    request = ReadRequest(addresses=frozenset({B, IN_PREFIX}))
+    found = renewed(of, PartialRead(request, interfaces=(interface("eni-b", B),)))
+    assert found is not None
+    assert found.unread([A, B, IN_PREFIX]) == frozenset()
+    assert set(found.interface_of) == {A, B}
+
+
+def test_a_prefix_that_is_gone_leaves_its_interface() -> None:
+    own = interface("eni-p", "10.0.0.9", prefixes=[PREFIX, "10.0.2.0/28"])
+    of = view({CIDR: "eni-p"}, interfaces=[own])
+    found = renewed(of, PartialRead(ReadRequest(addresses=frozenset({IN_PREFIX}))))
+    assert found is not None
+    assert found.carrier(IN_PREFIX) is None
+    assert found.interfaces["eni-p"].prefixes == ("10.0.2.0/28",)
+    assert found.interfaces["eni-p"].addresses == ("10.0.0.9",)
+
+
+def test_where_prefixes_could_not_be_looked_for_a_full_read_is_needed() -> None:
+    assert renewed(VIEW, PartialRead(ADDRESS_A, fault="denied")) is None

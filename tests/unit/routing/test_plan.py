@@ -12,10 +12,12 @@ from tests.unit.building import (
     BY_INSTANCE,
     CIDR,
     GATEWAY,
+    IN_PREFIX,
     INTERFACES,
     LOCAL,
     NAT,
     OTHER,
+    PREFIX,
     PROPAGATED,
     SERVICE,
     TO_GONE,
@@ -28,6 +30,7 @@ from tests.unit.building import (
     interface,
     planned,
     said,
+    scoped,
     spec,
     table,
     view,
@@ -369,3 +372,46 @@ def test_sentence(state: Health, targets: Sequence[str], sentence: str) -> None:
 def test_the_builders_agree_with_the_view() -> None:
     assert view({CIDR: "eni-a"}).tables == (table("rtb-1", {CIDR: Route(CIDR, "eni-a")}),)
     assert view().interface_of[A] is INTERFACES[0]
+
+
+class TestLargeVpc:
+    """Of some hosts it is not known whether they are there."""
+
+    NOT_READ = "until its hosts have been looked up in EC2"
+
+    @pytest.mark.parametrize("routes", [{}, {CIDR: "eni-other"}])
+    def test_hosts_that_were_not_looked_for_are_waited_for(self, routes: Routes) -> None:
+        of = scoped(view(routes, interfaces=INTERFACES[3:]), A)
+        (problem,) = planned(of, health("b"), spec({CIDR: [B]})).problems
+        assert self.NOT_READ in problem.text
+        assert problem.is_wait
+        assert planned(of, health("b"), spec({CIDR: [B]})).changes == ()
+
+    def test_meanwhile_one_that_is_known_takes_over_and_nothing_is_said_of_the_other(self) -> None:
+        of = scoped(view({CIDR: "eni-a"}, interfaces=[INTERFACES[0], INTERFACES[2]]), A, C)
+        found = planned(of, health("bc", failed="a"))
+        assert said(found) == [f"{REPLACE} from {A} to {C} (eni-c)"]
+        assert found.problems == ()
+
+    def test_all_that_are_known_have_failed(self) -> None:
+        of = scoped(view({CIDR: "eni-a"}, interfaces=[INTERFACES[0]]), A)
+        found = planned(of, health("b", failed="a"), spec({CIDR: [A, B]}))
+        assert found.changes == ()
+        assert [self.NOT_READ in each.text for each in found.problems] == [True]
+
+    @pytest.mark.parametrize(
+        ("fault", "more"), [("", ""), ("denied", ", as far as can be read: denied")]
+    )
+    def test_one_that_was_looked_for_is_not_there(self, fault: str, more: str) -> None:
+        of = scoped(view({CIDR: "eni-a"}, interfaces=[INTERFACES[0]]), A, B, fault=fault)
+        found = planned(of, health("a"), spec({CIDR: [A, B]}))
+        assert [each.text for each in found.problems] == [
+            f"host {B} is not on an instance interface in vpc-1{more}"
+        ]
+
+    def test_a_host_in_a_delegated_prefix_gets_the_route(self) -> None:
+        carrier = interface("eni-p", "10.0.0.9", prefixes=[PREFIX])
+        state = Health(frozenset({IN_PREFIX}))
+        found = planned(view({}, interfaces=[carrier]), state, spec({CIDR: [IN_PREFIX]}))
+        assert said(found) == [f"{CREATE} to {IN_PREFIX} (eni-p)"]
+        assert found.problems == ()

@@ -2,6 +2,7 @@
 
 import ipaddress
 import random
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -85,6 +86,15 @@ def test_only_static_routes_to_instances_interfaces_are_touched(case: Case) -> N
             assert not any(is_inside(change.cidr, ignored) for ignored in policy.ignore_routes)
 
 
+@many
+@given(CASES)
+def test_a_gateways_table_is_never_touched(case: Case) -> None:
+    wanted, state, of, policy = case
+    gateways = {table.id for table in of.tables if table.gateway}
+    changes = plan(wanted, state, of, policy, first).changes
+    assert gateways.isdisjoint(change.table for change in changes)
+
+
 def fitness(state: Health, host: str) -> int:
     """The smaller, the better; 4 and more is not known to be good."""
     order = (State.HEALTHY, State.QUESTIONABLE)
@@ -110,7 +120,7 @@ def test_no_route_leaves_a_host_that_is_not_known_to_be_failed(case: Case) -> No
             min((fitness(state, host) for host in ours), default=99),
             fitness(state, change.host or ""),
         )
-        in_use = [each.routes.get(change.cidr) for each in of.tables]
+        in_use = [each.routes.get(change.cidr) for each in of.managed_tables]
         is_in_use = change.interface in {each.interface for each in in_use if each}
         if {State.HEALTHY, State.QUESTIONABLE} & states:
             assert new < best or (new == best and is_in_use)
@@ -126,7 +136,7 @@ def test_the_same_input_gives_the_same_plan(case: Case, shuffler: random.Random)
     interfaces = list(of.interfaces.items())
     shuffler.shuffle(routes)
     shuffler.shuffle(interfaces)
-    again = View(of.vpc, of.tables, dict(interfaces))
+    again = replace(of, interfaces=dict(interfaces))
     found = plan(wanted, state, of, policy, first)
     assert plan(RouteSpec(dict(routes)), state, again, policy, first) == found
 
@@ -141,7 +151,7 @@ def test_afterwards_every_cidr_has_one_target_where_it_may(case: Case) -> None:
         if not fit:
             continue
         targets = set()
-        for each in done.tables:
+        for each in done.managed_tables:
             route = each.routes.get(cidr)
             assert route is not None
             target = done.interfaces.get(route.interface or "")

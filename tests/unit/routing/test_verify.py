@@ -53,6 +53,31 @@ def test_a_stale_answer_after_a_fresh_one_is_corrected_too() -> None:
     assert seen == ()
 
 
+@pytest.mark.parametrize(
+    ("shown", "believed"),
+    [
+        pytest.param(TO_A, TO_B, id="as it was before the last change"),
+        pytest.param(TO_OTHER, TO_B, id="as it was before others"),
+        pytest.param(NO_ROUTE, TO_B, id="not there yet"),
+        pytest.param(TO_B, TO_B, id="as it is"),
+        pytest.param(NO_TABLE, NO_TABLE, id="its table is gone"),
+    ],
+)
+def test_a_read_that_began_before_the_change_does_not_undo_it(shown: View, believed: View) -> None:
+    expectations = Expectations()
+    expectations.accept(REPLACED, 100.0)
+    found, _ = expectations.correct(shown, 170.0, took_s=71.0)
+    assert found.tables == believed.tables
+    assert expectations.unseen() is (shown is not TO_B)
+
+
+def test_one_that_began_after_it_shows_what_others_changed_since() -> None:
+    expectations = Expectations()
+    expectations.accept(REPLACED, 100.0)
+    found, _ = expectations.correct(TO_OTHER, 170.0, took_s=69.0)
+    assert found.tables == TO_OTHER.tables
+
+
 def test_a_change_is_seen_once() -> None:
     expectations = Expectations()
     expectations.accept(REPLACED, 100.0)
