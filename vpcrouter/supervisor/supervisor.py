@@ -68,6 +68,7 @@ class Supervisor:
         while not self._stopping or any(child.life.is_alive for child in self._pool):
             self._turn()
         self._signals.ignore()
+        self._pool.close()
         log.info("stopped", exit_status=self._exit_status)
         return self._exit_status
 
@@ -128,6 +129,7 @@ class Supervisor:
             self._want(child)
         for spec in found.join:
             self._pool.add(spec, workforce.policy)
+        self._pool.preload(spec.ref for spec in workforce.specs.values())
 
     def _want(self, child: Child) -> None:
         """Start it again unless it still runs or an operator has stopped it."""
