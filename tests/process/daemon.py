@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tests.aws.client import EmbeddedEc2
+from tests.aws.client import EmbeddedEc2, Network
 from tests.waiting import wait_until
 
 BIN = Path(sys.executable).parent
@@ -46,6 +46,14 @@ class Hosts:
     def close(self) -> None:
         for address in list(self._listeners):
             self.kill(address)
+
+
+def arguments(net: Network, folder: Path, *flags: str) -> tuple[str, ...]:
+    return (
+        *("-v", net.vpc_id, "-r", "us-east-1", "-p", "0", "--state_dir", str(folder / "state")),
+        *("--control_socket", str(folder / "c.sock"), "--route_recheck_interval", "1"),
+        *flags,
+    )
 
 
 class Daemon:

@@ -13,7 +13,7 @@ import pytest
 from tests.aws.client import EmbeddedEc2, Network
 from tests.process.conftest import HOSTS
 from tests.process.daemon import BIN, CHECK_PORT, descendants
-from tests.process.test_routing import wait_target
+from tests.process.routes import wait_target
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("hosts")

@@ -13,8 +13,7 @@ import pytest
 from tests.aws.client import EmbeddedEc2, Network
 from tests.plugins_page import blocks
 from tests.process.conftest import CIDR, HOSTS
-from tests.process.daemon import CHECK_PORT, Daemon, Hosts
-from tests.process.test_modes import arguments
+from tests.process.daemon import CHECK_PORT, Daemon, Hosts, arguments
 from tests.process.web import Web, answer
 from tests.waiting import wait_until
 

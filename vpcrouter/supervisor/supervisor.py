@@ -140,7 +140,9 @@ class Supervisor:
         """A process has exited, or could not be started."""
         last = self._pool.relay.latest(child.name, HealthReport)
         if isinstance(last, HealthReport):  # hosts it reported healthy are unknown now
-            self._pool.relay.publish(child.name, child.life.generation, last.of_one_away())
+            self._pool.relay.publish(
+                child.name, child.life.generation, last.without_positive_verdicts()
+            )
         if child.role == SETTINGS:
             self._pool.remove(child)
             self._end_reload()
