@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from vpcrouter.ipc.mailbox import Mailbox
 from vpcrouter.kubernetes.client import NOT_INSTALLED, is_in_cluster, is_installed
-from vpcrouter.kubernetes.node_watch import Access, NodeWatch
+from vpcrouter.kubernetes.node_watch import ClusterAccess, NodeWatch
 from vpcrouter.kubernetes.nodes import judge_nodes
 from vpcrouter.model.host_state import CheckResult
 from vpcrouter.monitoring.check_rounds import CheckRounds
@@ -92,7 +92,7 @@ class Kubernetes(Monitor):
             )
 
     def run(self, mailbox: Mailbox) -> None:
-        access = Access(
+        access = ClusterAccess(
             self.values["kubernetes_kubeconfig"],
             self.values["kubernetes_context"],
             self.values["kubernetes_interval"],

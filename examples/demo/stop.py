@@ -22,6 +22,10 @@ class Stop:
         self.signal = 0
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
+    def fileno(self) -> int:
+        """Readable once the demo was asked to stop."""
+        return self._fd
+
     def catch_signals(self) -> None:
         signal.signal(signal.SIGINT, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_signal)

@@ -59,7 +59,7 @@ def running(stop: Stop, tell: Callable[[str, str], None]) -> Iterator[World]:
     forget_aws_settings()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="vpcrouter-demo-")))
-        ec2 = stack.enter_context(EmbeddedEc2())
+        ec2 = stack.enter_context(EmbeddedEc2(cancel=stop))
         tell("EC2", f"embedded, {ec2.url}")
         stop.check()
         network = Network.build(ec2, hosts=ADDRESSES)

@@ -22,6 +22,7 @@ from botocore.config import Config
 from .plants import Plants
 
 if TYPE_CHECKING:
+    from _typeshed import HasFileno
     from mypy_boto3_ec2 import EC2Client
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +56,11 @@ class EmbeddedEc2(Plants):
     The server dies with the thread that starts it.
     """
 
-    def __init__(self, port: int = 0, start_timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, port: int = 0, start_timeout_s: float = 120.0, cancel: HasFileno | None = None
+    ) -> None:
+        """While it starts, it is given up as soon as `cancel` is readable."""
+        self._cancel = cancel
         self._port = port
         self._start_timeout_s = start_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,7 +77,7 @@ class EmbeddedEc2(Plants):
         """Start the server and wait until it listens.
 
         Raises:
-            RuntimeError: it does not, in time; with what it wrote to stderr.
+            RuntimeError: it does not, in time; with what it wrote to stderr. Or it was cancelled.
         """
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
         self._process = subprocess.Popen(
@@ -93,8 +98,9 @@ class EmbeddedEc2(Plants):
 
     def _first_line(self, process: subprocess.Popen[bytes]) -> str:
         assert process.stdout is not None
-        ready, _, _ = select.select([process.stdout], [], [], self._start_timeout_s)
-        return process.stdout.readline().decode() if ready else ""
+        awaited: list[HasFileno] = [process.stdout, *([self._cancel] if self._cancel else [])]
+        ready, _, _ = select.select(awaited, [], [], self._start_timeout_s)
+        return process.stdout.readline().decode() if process.stdout in ready else ""
 
     def stop(self) -> None:
         """End the server; harmless when it has ended."""

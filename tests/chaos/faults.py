@@ -25,7 +25,7 @@ from tests.chaos.history import (
     Written,
     digest,
 )
-from tests.chaos.plan import BAD_SPECS
+from tests.chaos.plan import BAD_SPECS, FORKER
 from tests.chaos.restarter import Restarter
 from tests.chaos.tree import is_child
 from tests.chaos.world import World
@@ -71,6 +71,7 @@ class Faults:
         doers: dict[str, Callable[[Event], None]] = {
             "worker": self._worker,
             "supervisor": self._supervisor,
+            FORKER: self._forker,
             "spec": self._spec,
             "ec2": self._ec2,
             "disk": self._disk,
@@ -135,6 +136,11 @@ class Faults:
         self._disturb(SUPERVISOR, RESTART_S)
         if self.restarter.kill():
             self.findings.count("supervisor_kills")
+
+    def _forker(self, event: Event) -> None:
+        if (pid := self.restarter.pid_of(FORKER)) is not None:
+            self._signal(pid, signal.Signals[f"SIG{event.what}"])
+            self.findings.count(f"forker_{event.what}")
 
     def _spec(self, event: Event) -> None:
         self.findings.count(f"spec_{event.what}")

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tests.chaos.events import Burst, Event
 from tests.chaos.host_plan import HostPlan
@@ -11,6 +11,8 @@ WATCHER, MONITOR, RECONCILER = "configfile", "tcp", "reconciler"
 NEEDED = (RECONCILER, MONITOR)
 """Without these nothing fails over."""
 BYSTANDERS = (WATCHER, "api", "control")
+FORKER = "forker"
+"""It helps to start workers; without it nothing is disturbed."""
 WORKERS = (*NEEDED, *BYSTANDERS)
 ENDS = ("KILL", "KILL", "TERM", "ABRT", "STOP+KILL")
 """How a worker is ended; also STOP+CONT, which spares it, and STOP, which it is left in."""
@@ -55,6 +57,8 @@ class Planner:
     rng: random.Random
     host_plan: HostPlan
     length_s: float = LENGTH_S
+    forker_rng: random.Random = field(default_factory=random.Random)
+    """Its own, so that a seed's other faults are the same as without these."""
 
     def bursts(self) -> Iterator[Burst]:
         """Endless."""
@@ -63,7 +67,7 @@ class Planner:
             number += 1
             theme = self.rng.choice(THEMES)
             self.host_plan.began_s = number * self.length_s
-            events = self._events(theme, number)
+            events = self._events(theme, number) + self._forker()
             yield Burst(number, theme, tuple(sorted(events, key=lambda event: event.at_s)))
 
     def _events(self, theme: str, number: int) -> list[Event]:
@@ -111,6 +115,13 @@ class Planner:
         if self.rng.random() < 0.2:
             events.append(Event(self._moment(), "worker", "STOP", self.rng.choice(workers)))
         return events
+
+    def _forker(self) -> list[Event]:
+        rng = self.forker_rng
+        return [
+            Event(round(rng.uniform(0, self.length_s), 3), FORKER, rng.choice(("KILL", "STOP")))
+            for _ in range(rng.randint(0, 2))
+        ]
 
     def _specs(self) -> list[Event]:
         """Good and bad ones; the last is good."""

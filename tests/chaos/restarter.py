@@ -12,7 +12,7 @@ from pathlib import Path
 from examples.demo import children
 from examples.demo.daemon import PROGRAM
 
-_STARTED = re.compile(r'event="worker started" subject=(\S+) pid=(\d+)')
+_STARTED = re.compile(r'event="(?:worker started" subject=(\S+)|(forker) started") pid=(\d+)')
 
 
 @dataclass
@@ -78,7 +78,7 @@ class Restarter:
         return False
 
     def name_of(self, pid: int) -> str | None:
-        """The worker that a process was started as, as the log tells."""
+        """The worker, or the forker, that a process was started as, as the log tells."""
         with self._lock:
             self._read_log()
             return next((name for name, pids in self._pids.items() if pid in pids), None)
@@ -95,8 +95,8 @@ class Restarter:
             log.seek(self._read_to)
             text, newline, _ = log.read().rpartition(b"\n")
         self._read_to += len(text) + len(newline)
-        for name, pid in _STARTED.findall(text.decode(errors="replace")):
+        for worker, forker, pid in _STARTED.findall(text.decode(errors="replace")):
             for pids in self._pids.values():
                 if int(pid) in pids:
                     pids.remove(int(pid))  # the number is used again
-            self._pids.setdefault(name, []).append(int(pid))
+            self._pids.setdefault(worker or forker, []).append(int(pid))

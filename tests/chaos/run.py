@@ -44,7 +44,7 @@ class Run:
         """Bursts until then; the last one is begun before it and ended after."""
         rng = random.Random(self.seed)  # noqa: S311
         hosts = HostPlan(rng, self.world.addresses, frozenset(self.world.routed))
-        planner = Planner(rng, hosts, self.burst_s)
+        planner = Planner(rng, hosts, self.burst_s, random.Random(f"{self.seed} forker"))  # noqa: S311
         for burst in planner.bursts():
             if time.monotonic() >= until_s:
                 return

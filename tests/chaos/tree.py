@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.findings import Findings
-from tests.chaos.plan import RECONCILER, WORKERS
+from tests.chaos.plan import FORKER, RECONCILER, WORKERS
 from tests.chaos.restarter import Restarter
 from tests.chaos.world import MARK
 
@@ -89,7 +89,7 @@ class Tree:
         workers: dict[str, list[int]] = {name: [] for name in WORKERS}
         for pid in live:
             name = self.restarter.name_of(pid)
-            if name is not None:
+            if name is not None and name != FORKER:
                 workers.setdefault(name, []).append(pid)
         for name, pids in workers.items():
             if len(pids) > 1 and len(_still_there([live[pid] for pid in pids])) > 1:

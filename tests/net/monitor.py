@@ -25,7 +25,14 @@ from vpcrouter.supervisor.worker import Start, WorkerSpec, main
 STOP_S = 5.0
 
 
-def enter(namespace: str | None, uid: int | None, descriptors: int | None, start: Start) -> None:
+def enter(
+    namespace: str | None,
+    uid: int | None,
+    descriptors: int | None,
+    start: Start,
+    inbox: Channel,
+    outbox: Channel,
+) -> None:
     """The process: go where it shall be, be who it shall be, with what it may have; then work."""
     if descriptors is not None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
@@ -34,7 +41,7 @@ def enter(namespace: str | None, uid: int | None, descriptors: int | None, start
     if uid is not None:
         start.spec.ref.load()
         os.setuid(uid)
-    main(start)
+    main(start, inbox.consumer(), outbox.producer())
 
 
 class MonitorProcess:
@@ -64,9 +71,9 @@ class MonitorProcess:
         self.reports: list[tuple[float, HealthReport]] = []
         inbox, outbox = Channel(), Channel()
         spec = WorkerSpec(name, MONITOR, ref, ProcessSettings.of(values), values)
-        start = Start(spec, 1, inbox, outbox, None, os.getpid())
+        start = Start(spec, 1, os.getpid())
         self.process: BaseProcess = SpawnProcess(
-            target=enter, args=(namespace, uid, descriptors, start)
+            target=enter, args=(namespace, uid, descriptors, start, inbox, outbox)
         )
         self.process.start()
         self._to = inbox.producer()

@@ -10,6 +10,7 @@ import pytest
 from tests.aws.client import EmbeddedEc2
 from tests.aws.network import Network
 from tests.process.daemon import CHECK_PORT, Daemon, Hosts
+from tests.process.supervised import StartSupervised, Supervised
 
 HOSTS = ("127.0.1.10", "127.0.2.10", "127.0.3.10")
 CIDR = "10.55.0.0/16"
@@ -69,3 +70,16 @@ def start_daemon(
             return stack.enter_context(Daemon(ec2, tmp_path, *arguments, env=env))
 
         yield start
+
+
+@pytest.fixture
+def supervise(tmp_path: Path) -> Iterator[StartSupervised]:
+    started: list[Supervised] = []
+
+    def start(*children: tuple[str, str, str]) -> Supervised:
+        started.append(Supervised(tmp_path, *children))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()

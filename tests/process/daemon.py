@@ -7,16 +7,18 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from tests.aws.client import EmbeddedEc2
-from tests.waiting import wait_until
+from tests.aws.client import EmbeddedEc2, Network
+from tests.waiting import PATIENCE, wait_until
 
 BIN = Path(sys.executable).parent
+ANSWER_S = 5.0
 ROOT = Path(__file__).parents[2]
 
 
@@ -46,6 +48,14 @@ class Hosts:
     def close(self) -> None:
         for address in list(self._listeners):
             self.kill(address)
+
+
+def arguments(net: Network, folder: Path, *flags: str) -> tuple[str, ...]:
+    return (
+        *("-v", net.vpc_id, "-r", "us-east-1", "-p", "0", "--state_dir", str(folder / "state")),
+        *("--control_socket", str(folder / "c.sock"), "--route_recheck_interval", "1"),
+        *flags,
+    )
 
 
 class Daemon:
@@ -119,15 +129,23 @@ class Daemon:
         return self.log().split("api=")[-1].split()[0].rstrip("/")
 
     def get(self, path: str, accept: str = "application/json") -> tuple[int, str]:
-        """Status and body of one API answer."""
+        """Status and body of one API answer; 0 if none comes."""
+        deadline_s = time.monotonic() + ANSWER_S * PATIENCE
+        while True:
+            status, body = self._get(path, accept)
+            if status or time.monotonic() >= deadline_s:
+                return status, body
+
+    def _get(self, path: str, accept: str) -> tuple[int, str]:
         request = urllib.request.Request(self.url + path, headers={"Accept": accept})  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:  # noqa: S310
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
         except (TimeoutError, urllib.error.URLError):
-            return 0, ""  # a busy machine; whoever waits asks again
+            time.sleep(0.1)
+            return 0, ""
 
     def json(self, path: str) -> Any:
         """What the API answers, once it does."""

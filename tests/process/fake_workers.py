@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -95,6 +96,21 @@ ORDERS: dict[str, Callable[[WorkerMailbox], None]] = {
 }
 
 
+class Ancestor(_InFolder):
+    """Leaves a process behind that ends soon, as a child of whoever takes it in."""
+
+    def run(self, mailbox: WorkerMailbox) -> None:
+        if (between := os.fork()) == 0:
+            if (orphan := os.fork()) == 0:
+                time.sleep(0.2)
+            else:
+                self.write("orphan", orphan)
+            os._exit(0)
+        os.waitpid(between, 0)
+        while True:
+            mailbox.wait(1.0)
+
+
 class Refusing(Worker):
     """Cannot work with its settings, and says so at once."""
 
@@ -125,6 +141,17 @@ class Observer(_InFolder):
                     for each in report.workers
                 }
                 self.write("workers", content)
+
+
+class HeldOnce(Observer):
+    """Is stopped the first time, before it shows that it lives."""
+
+    def __init__(self, values: Values) -> None:
+        super().__init__(values)
+        mark = Path(os.environ["HELD_ONCE"])
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
 
 
 class Listener(_InFolder):

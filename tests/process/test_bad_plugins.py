@@ -7,8 +7,7 @@ import pytest
 from tests.aws.client import EmbeddedEc2
 from tests.aws.network import Network
 from tests.process.conftest import CIDR, HOSTS
-from tests.process.daemon import CHECK_PORT, ROOT, Daemon, Hosts
-from tests.process.test_modes import arguments
+from tests.process.daemon import CHECK_PORT, ROOT, Daemon, Hosts, arguments
 from tests.waiting import wait_until
 
 

@@ -14,7 +14,7 @@ import pytest
 from tests.aws.network import Network
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import BIN, Daemon, Hosts, descendants
-from tests.process.test_routing import target, wait_target
+from tests.process.routes import target, wait_target
 from tests.waiting import wait_until
 from vpcrouter.errors import EX_UNAVAILABLE
 

@@ -8,7 +8,7 @@ import pytest
 from tests.aws.network import Network
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, Hosts
-from tests.process.test_routing import wait_target
+from tests.process.routes import wait_target
 from tests.waiting import wait_until
 
 A, *OTHERS = HOSTS

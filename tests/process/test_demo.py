@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.aws.client import ROOT
-from tests.waiting import wait_until
+from tests.process.daemon import descendants
+from tests.waiting import PATIENCE, wait_until
 
 MARK = "VPCROUTER_TEST_MARK"
 STAGES = ("killed", "detected", "decided", "replaced", "seen", "verified")
@@ -82,7 +83,7 @@ def demo(*arguments: str) -> Iterator[DemoRun]:
 
 def test_once_shows_every_stage_and_ends_by_itself() -> None:
     with demo("--once") as run:
-        assert run.process.wait(45) == 0, run.output
+        assert run.process.wait(45 * PATIENCE) == 0, run.output
         times = [
             [
                 float(at)
@@ -114,7 +115,7 @@ def test_what_changes_is_told_until_ctrl_c_removes_everything() -> None:
         path.write_text("{", encoding="utf-8")
         run.wait_output("route spec refused: bad JSON")
         run.process.send_signal(signal.SIGINT)
-        assert run.process.wait(10) == 0, run.output
+        assert run.process.wait(10 * PATIENCE) == 0, run.output
         run.assert_nothing_is_left()
 
 
@@ -132,8 +133,25 @@ def test_a_signal_before_the_failover_removes_everything(
     with demo() as run:
         run.wait_output(moment)
         run.process.send_signal(number)
-        assert run.process.wait(15) == 128 + number, run.output
+        assert run.process.wait(15 * PATIENCE) == 128 + number, run.output
         assert "Traceback" not in run.output
+        run.assert_nothing_is_left()
+
+
+def test_a_signal_while_ec2_starts_does_not_wait_for_it() -> None:
+    with demo() as run:
+
+        def server() -> list[int]:
+            return [
+                pid
+                for pid in descendants(run.process.pid)
+                if b"tests.aws.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            ]
+
+        (pid,) = wait_until(server, 10, lambda: run.output)
+        os.kill(pid, signal.SIGSTOP)
+        run.process.send_signal(signal.SIGINT)
+        assert run.process.wait(20 * PATIENCE) == 128 + signal.SIGINT, run.output
         run.assert_nothing_is_left()
 
 
@@ -142,6 +160,6 @@ def test_a_killed_daemon_is_told() -> None:
         pid = run.wait_output(r"vpcrouterd, pid (\d+)")[1]
         run.wait_output("restart a killed host")
         os.kill(int(pid), signal.SIGTERM)
-        assert run.process.wait(15) == 1
+        assert run.process.wait(15 * PATIENCE) == 1
         run.wait_output(r"vpcrouterd exited with status 0; the end of its log:\n.*timestamp=")
         run.assert_nothing_is_left()

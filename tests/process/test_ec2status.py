@@ -13,7 +13,7 @@ from tests.aws.network import Network
 from tests.aws.queues import EventQueue, alarm_change, ec2_event, state_change
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon
-from tests.process.test_routing import target, wait_target
+from tests.process.routes import target, wait_target
 from tests.waiting import wait_until
 
 SOON_S = 4.0

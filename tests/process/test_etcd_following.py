@@ -336,7 +336,8 @@ def test_a_password_that_is_put_right(etcd: EtcdServer, password_file: Path) -> 
         password_file.unlink()
         assert "cannot be read: No such file" in following.next(30)[0]
         password_file.write_text(PASSWORD)
-        assert following.next(30) == {}
+        meanwhile = following.until({}, 30)  # checking passwords takes etcd long on a busy machine
+        assert all("does not answer in time" in said for (said,) in meanwhile)
 
 
 @needs_etcd

@@ -10,7 +10,7 @@ from tests.aws.network import Network
 from tests.process.authority import Authority
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, assert_refused
-from tests.process.test_routing import target, wait_target
+from tests.process.routes import target, wait_target
 from tests.process.web import Behave, Web, answer, drips, says, stalls
 from tests.waiting import wait_until
 

@@ -10,7 +10,7 @@ from tests.aws.client import EmbeddedEc2
 from tests.aws.network import Network
 from tests.process.conftest import CIDR, StartDaemon
 from tests.process.daemon import Daemon, Hosts
-from tests.process.test_routing import target, wait_rechecks, wait_target
+from tests.process.routes import target, wait_rechecks, wait_target
 from tests.waiting import wait_until
 
 ADDRESSES = tuple(f"127.0.{zone}.{last}" for zone in (1, 2, 3) for last in (10, 11))

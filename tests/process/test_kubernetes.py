@@ -11,7 +11,7 @@ from tests.aws.network import Network
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon
 from tests.process.kubernetes_api import KubernetesApi, node
-from tests.process.test_routing import target, wait_target
+from tests.process.routes import target, wait_target
 from tests.waiting import wait_until
 
 NAME_OF = {host: f"node-{i}" for i, host in enumerate(HOSTS)}

@@ -15,7 +15,7 @@ import pytest
 from tests.aws.network import Network
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, Hosts, descendants
-from tests.process.test_routing import wait_target
+from tests.process.routes import wait_target
 from tests.waiting import wait_until
 
 DEATHS = int(os.environ.get("VPCROUTER_DEATHS", "20"))

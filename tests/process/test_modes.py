@@ -17,18 +17,10 @@ import pytest
 from tests.aws.client import EmbeddedEc2
 from tests.aws.network import Network
 from tests.process.conftest import CIDR, HOSTS
-from tests.process.daemon import CHECK_PORT, Daemon, Hosts
+from tests.process.daemon import CHECK_PORT, Daemon, Hosts, arguments
 from tests.waiting import wait_until
 
 OTHER = "10.56.0.0/16"
-
-
-def arguments(net: Network, folder: Path, *flags: str) -> tuple[str, ...]:
-    return (
-        *("-v", net.vpc_id, "-r", "us-east-1", "-p", "0", "--state_dir", str(folder / "state")),
-        *("--control_socket", str(folder / "c.sock"), "--route_recheck_interval", "1"),
-        *flags,
-    )
 
 
 def post(daemon: Daemon, body: str, kind: str = "application/json") -> tuple[int, str]:

@@ -10,7 +10,7 @@ from tests.aws.client import Call, EmbeddedEc2
 from tests.aws.network import Network
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, Hosts
-from tests.process.test_routing import wait_target
+from tests.process.routes import wait_target
 from tests.waiting import wait_until
 from vpcrouter.backoff import FIRST_PAUSE_S
 from vpcrouter.reconcile.observe import VERIFY_AFTER_S

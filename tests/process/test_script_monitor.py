@@ -11,7 +11,7 @@ from tests.aws.client import EmbeddedEc2
 from tests.aws.network import Network
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, assert_refused, descendants
-from tests.process.test_routing import target, wait_rechecks, wait_target
+from tests.process.routes import target, wait_rechecks, wait_target
 from tests.waiting import wait_until
 
 COMMAND = """#!/bin/sh

@@ -1,141 +1,32 @@
 """The supervisor with real processes: what ends or hangs is replaced, and nothing outlives it."""
 
-import contextlib
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.process.daemon import descendants
+from tests.process.supervised import (
+    NO_FORKER,
+    OBSERVER,
+    START_S,
+    Seen,
+    StartSupervised,
+    Supervised,
+    assert_gone,
+    is_there,
+    run_first,
+    state_of,
+)
 from tests.waiting import wait_until
 from vpcrouter.errors import EX_CONFIG
 from vpcrouter.model.messages import API, MONITOR, RECONCILER
 from vpcrouter.supervisor.lifecycle import LifePolicy
-
-ROOT = Path(__file__).parents[2]
-OBSERVER = ("observer", API, "Observer")
-START_S = 30.0
-"""How long starting many processes may take on a busy machine."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A worker as the supervisor reports it."""
-
-    pid: int | None
-    generation: int
-    state: str
-    last_exit: str
-
-
-class Supervised:
-    """A supervisor in a process and session of its own."""
-
-    def __init__(self, folder: Path, *children: tuple[str, str, str]) -> None:
-        self.folder = folder
-        self._names = [name for name, _, _ in children]
-        (folder / "children").write_text(json.dumps(children))
-        with (folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.process.driver", str(folder)],
-                cwd=ROOT,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def log(self) -> str:
-        return (self.folder / "log").read_text()
-
-    def said(self, name: str) -> Any:
-        """What a worker has written down, or None."""
-        path = self.folder / name
-        return json.loads(path.read_text()) if path.exists() else None
-
-    def workers(self) -> dict[str, Seen]:
-        return {name: Seen(*seen) for name, seen in (self.said("workers") or {}).items()}
-
-    def order(self, name: str, word: str) -> None:
-        new = self.folder / f"{name}.written"
-        new.write_text(word)
-        new.replace(self.folder / f"{name}.order")
-
-    def has_heard(self, name: str) -> bool:
-        return not (self.folder / f"{name}.order").exists()
-
-    def wait_running(self) -> dict[str, Seen]:
-        def all_run() -> bool:
-            states = {seen.state for seen in self.workers().values()}
-            return states == {"RUNNING"}
-
-        wait_until(all_run, START_S, self.log)
-        return self.workers()
-
-    def wait_replaced(self, name: str, before: Seen) -> Seen:
-        def again() -> bool:
-            now = self.workers()[name]
-            return now.generation > before.generation and now.state == "RUNNING"
-
-        wait_until(again, START_S, self.log)
-        return self.workers()[name]
-
-    def wait_end(self, timeout_s: float) -> int:
-        try:
-            return self.process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(self.log()) from None
-
-    def end(self) -> None:
-        """Leave nothing of the session behind."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
-StartSupervised = Callable[..., Supervised]
-
-
-@pytest.fixture
-def supervise(tmp_path: Path) -> Iterator[StartSupervised]:
-    started: list[Supervised] = []
-
-    def start(*children: tuple[str, str, str]) -> Supervised:
-        started.append(Supervised(tmp_path, *children))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.end()
-
-
-def state_of(pid: int) -> str:
-    """The letter of proc_pid_stat(5); X when it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return "X"
-    return stat.rpartition(")")[2].split()[0]
-
-
-def is_there(pid: int) -> bool:
-    """Whether the process runs or is stopped; a zombie is only waiting to be counted."""
-    return state_of(pid) not in "ZX"
-
-
-def assert_gone(pids: set[int], within_s: float) -> None:
-    def left() -> list[int]:
-        return sorted(filter(is_there, pids))
-
-    wait_until(lambda: not left(), within_s, lambda: f"left: {left()}", patience=1.0)
-
 
 # Replaced
 
@@ -270,18 +161,14 @@ def test_no_worker_outlives_a_killed_supervisor(
     assert_gone(processes, 2.0)
 
 
-def run_first(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every Python that is started from now on run `code` before all else."""
-    (folder / "early").mkdir()
-    (folder / "early" / "sitecustomize.py").write_text(code)
-    monkeypatch.setenv("PYTHONPATH", str(folder / "early"))
-
-
-SLEEPER = """
-import sys, time
-if "--multiprocessing-fork" in sys.orig_argv:
+SLEEPER = (
+    NO_FORKER
+    + """
+import time
+if "launch.begin" in sys.orig_argv[-1]:
     time.sleep(60)
 """
+)
 
 
 def test_nor_does_one_that_is_stopped_before_it_runs_code_of_ours(
@@ -295,7 +182,7 @@ def test_nor_does_one_that_is_stopped_before_it_runs_code_of_ours(
         return {
             pid
             for pid in descendants(supervised.process.pid)
-            if b"--multiprocessing-fork" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            if b"launch.begin" in Path(f"/proc/{pid}/cmdline").read_bytes()
         }
 
     wait_until(starting, START_S, supervised.log)
@@ -309,7 +196,7 @@ def test_nor_does_one_that_is_stopped_before_it_runs_code_of_ours(
 
 HELD_ONCE = """
 import os, pathlib, signal, sys
-if "--multiprocessing-fork" in sys.orig_argv:
+if "launch.begin" in sys.orig_argv[-1]:
     mark = pathlib.Path(os.environ["HELD_ONCE"])
     if not mark.exists():
         mark.touch()
@@ -317,12 +204,13 @@ if "--multiprocessing-fork" in sys.orig_argv:
 """
 
 
+@pytest.mark.parametrize("first", ["", NO_FORKER + HELD_ONCE], ids=["forked", "interpreter"])
 def test_a_worker_that_is_stopped_while_it_starts_is_not_taken_for_a_slow_one(
-    supervise: StartSupervised, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    supervise: StartSupervised, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
 ) -> None:
-    run_first(HELD_ONCE, tmp_path, monkeypatch)
+    run_first(first, tmp_path, monkeypatch)
     monkeypatch.setenv("HELD_ONCE", str(tmp_path / "held"))
-    supervised = supervise(OBSERVER)
+    supervised = supervise(("observer", API, "Observer" if first else "HeldOnce"))
     wait_until((tmp_path / "held").exists, START_S, supervised.log)
     held_s = time.monotonic()
     wait_until(lambda: "worker heartbeat lost" in supervised.log(), START_S, supervised.log)

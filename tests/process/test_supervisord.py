@@ -14,7 +14,7 @@ from tests.aws.client import EmbeddedEc2
 from tests.aws.network import Network
 from tests.process.conftest import HOSTS
 from tests.process.daemon import BIN, CHECK_PORT, descendants
-from tests.process.test_routing import wait_target
+from tests.process.routes import wait_target
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("hosts")

@@ -18,7 +18,7 @@ from tests.needs import needs
 from tests.process.conftest import CIDR, HOSTS
 from tests.process.daemon import BIN, CHECK_PORT, ROOT, Hosts
 from tests.process.machine import UNIT, Machine
-from tests.process.test_routing import target, wait_target
+from tests.process.routes import target, wait_target
 from tests.waiting import wait_until
 
 pytestmark = [

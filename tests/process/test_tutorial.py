@@ -14,8 +14,7 @@ from tests.aws.client import EmbeddedEc2
 from tests.aws.network import Network
 from tests.plugins_page import blocks
 from tests.process.conftest import CIDR, HOSTS
-from tests.process.daemon import CHECK_PORT, Daemon, Hosts
-from tests.process.test_modes import arguments
+from tests.process.daemon import CHECK_PORT, Daemon, Hosts, arguments
 from tests.process.web import Web, answer
 from tests.waiting import wait_until
 

@@ -66,16 +66,10 @@ def _run(settings: config.Settings) -> int:
             raise ConfigError(faults)
         where = _url(listener, "http" if values["api_tls_cert"] is None else "https")
         log.info("starting", version=__version__, vpc=values["vpc"], api=where)
-        _keep_script_from_workers()
         try:
             return Supervisor(workers, Reload(settings, started_at), held).run()
         finally:
             logs.finish()
-
-
-def _keep_script_from_workers() -> None:
-    """Otherwise a spawned process would run the command's script and import the supervisor."""
-    sys.modules["__main__"].__file__ = None
 
 
 def _url(listener: socket.socket, scheme: str) -> str:

@@ -22,7 +22,13 @@ from supervisor.xmlrpc import (
 )
 
 from vpcrouter.control.orders import OrderBook
-from vpcrouter.control.supervisord import GROUP, OBEY_S, Daemon, Group, Process
+from vpcrouter.control.supervisord import (
+    GROUP,
+    OBEY_S,
+    ControlledWorker,
+    SupervisordView,
+    WorkerGroup,
+)
 from vpcrouter.model.messages import CONTROL, Orders
 from vpcrouter.options.groups import ControlSettings
 
@@ -39,14 +45,14 @@ class SupervisorInterface(SupervisorNamespaceRPCInterface):  # type: ignore[misc
     `system.methodSignature` reads `@param` and `@return` in their docstrings.
     """
 
-    supervisord: Daemon
+    supervisord: SupervisordView
 
-    def _getGroupAndProcess(self, name: str) -> tuple[Group, Process | None]:  # noqa: N802
+    def _getGroupAndProcess(self, name: str) -> tuple[WorkerGroup, ControlledWorker | None]:  # noqa: N802
         """A worker's name without the group is accepted, too."""
         (group,) = self.supervisord.process_groups.values()
         if name in group.processes:
             return group, group.processes[name]
-        found: tuple[Group, Process | None] = super()._getGroupAndProcess(name)
+        found: tuple[WorkerGroup, ControlledWorker | None] = super()._getGroupAndProcess(name)
         return found
 
     def stopProcessGroup(self, name: str, wait: bool = True) -> Any:  # noqa: N802
@@ -177,7 +183,7 @@ class Commands:
 
     def __init__(self, book: OrderBook, settings: ControlSettings) -> None:
         self._book = book
-        daemon = Daemon(book, settings)
+        daemon = SupervisordView(book, settings)
         self.main_log = daemon.logfile
         self._interface = SupervisorInterface(daemon)
         spaces = [("supervisor", self._interface)]

@@ -24,7 +24,7 @@ GROUP = "vpcrouter"
 OBEY_S = 10.0
 
 
-class Process:
+class ControlledWorker:
     """One worker, with what Supervisor's interface expects of a process."""
 
     def __init__(self, book: OrderBook, config: Any, status: WorkerStatus) -> None:
@@ -32,7 +32,7 @@ class Process:
         self._book = book
         self._status = status
 
-    def __lt__(self, other: "Process") -> bool:
+    def __lt__(self, other: "ControlledWorker") -> bool:
         """By name; the control worker, which serves the command, comes last."""
         mine, others = self._status, other._status
         return (mine.role == CONTROL, mine.name) < (others.role == CONTROL, others.name)
@@ -111,15 +111,15 @@ class Process:
         raise BrokenPipeError(errno.EPIPE, "workers do not read stdin")
 
 
-class Group:
+class WorkerGroup:
     """All workers."""
 
-    def __init__(self, config: Any, processes: dict[str, Process]) -> None:
+    def __init__(self, config: Any, processes: dict[str, ControlledWorker]) -> None:
         self.config = config
         self.processes = processes
 
 
-class Daemon:
+class SupervisordView:
     """What Supervisor's interface expects of a supervisord and of its options."""
 
     identifier = GROUP
@@ -152,15 +152,15 @@ class Daemon:
         return [ProcessGroupConfig(self, GROUP, 999, configs)]
 
     @property
-    def process_groups(self) -> dict[str, Group]:
+    def process_groups(self) -> dict[str, WorkerGroup]:
         (config,) = self.process_group_configs
         processes = {
-            worker.name: Process(self.book, its_config, worker)
+            worker.name: ControlledWorker(self.book, its_config, worker)
             for worker, its_config in zip(
                 self.book.report.workers, config.process_configs, strict=False
             )
         }
-        return {GROUP: Group(config, processes)}
+        return {GROUP: WorkerGroup(config, processes)}
 
     def _config(self, worker: WorkerStatus) -> Any:
         policy = LifePolicy()

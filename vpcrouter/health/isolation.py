@@ -187,7 +187,7 @@ def _mixed(host: str) -> bytes:
     return blake2b(host.encode(), digest_size=8).digest()
 
 
-def reason_to_hold(reports: Iterable[HealthReport]) -> str | None:
+def isolation_of_all(reports: Iterable[HealthReport]) -> str | None:
     """Why no route may be changed, if every monitor that probes hosts is isolated."""
     probing = [report for report in reports if report.probes]
     if not probing or not all(report.isolated for report in probing):

@@ -47,6 +47,14 @@ class Channel(SimpleQueue[Envelope]):
     def __setstate__(self, state: Any) -> None:
         self._reader, self._writer = state
 
+    @property
+    def reader(self) -> Connection:
+        return self._reader
+
+    @property
+    def writer(self) -> Connection:
+        return self._writer
+
     def producer(self) -> "Producer":
         """Become the producing side."""
         self._reader.close()
@@ -107,6 +115,16 @@ class Producer:
     def close(self) -> None:
         self.closed = True
         self._writer.close()
+
+
+def producer_of(fd: int) -> Producer:
+    """The producing side of a channel whose writing end was handed over."""
+    return Producer(Connection(fd, readable=False))
+
+
+def consumer_of(fd: int) -> "Consumer":
+    """The consuming side of a channel whose reading end was handed over."""
+    return Consumer(Connection(fd, writable=False))
 
 
 def framed(body: bytes) -> bytes:

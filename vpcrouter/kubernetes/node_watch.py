@@ -34,7 +34,7 @@ log = logs.get(__name__)
 
 
 @dataclass(frozen=True)
-class Access:
+class ClusterAccess:
     """Which cluster, and how often all of its nodes are relisted."""
 
     kubeconfig: str | None
@@ -50,7 +50,7 @@ class NodeWatch:
     where it stopped; every `interval_s`, and when resuming fails, all nodes are relisted.
     """
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: ClusterAccess) -> None:
         self._access = access
         self.nodes: tuple[Node, ...] | None = None
         self._wake = WakeFd()

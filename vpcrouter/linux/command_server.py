@@ -152,7 +152,7 @@ class Keeper:
         with _ending_process():
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            Guard(order, self._link, self._pid).run()
+            CommandGuard(order, self._link, self._pid).run()
 
     def _bury(self) -> None:
         """Reap guards, and kill what killed guards have left behind."""
@@ -167,7 +167,7 @@ class Keeper:
             self._link.send(ended.encode())
 
 
-class Guard:
+class CommandGuard:
     """The parent process of one command."""
 
     def __init__(self, order: Order, link: socket.socket, keeper_pid: int) -> None:

@@ -107,7 +107,7 @@ class HealthReport(Message):
             return HealthReport, tuple(getattr(self, each.name) for each in fields(self))
         return _all_healthy_but, (others, replace(self, healthy=frozenset()))
 
-    def of_one_away(self) -> "HealthReport":
+    def without_positive_verdicts(self) -> "HealthReport":
         """What remains valid once the monitor has exited: no host is known to be healthy."""
         nobody: frozenset[str] = frozenset()
         return replace(self, healthy=nobody, questionable=nobody)

@@ -25,8 +25,12 @@ class PluginRef:
         return cls(plugin.name, f"{plugin.__module__}:{plugin.__qualname__}")
 
     @property
+    def module(self) -> str:
+        return self.target.partition(":")[0]
+
+    @property
     def package(self) -> str:
-        return self.target.partition(":")[0].partition(".")[0]
+        return self.module.partition(".")[0]
 
     def load(self) -> type[Worker]:
         """Import the class. Raises PluginError with the reason."""

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from vpcrouter.health.damping import Damping, DampingPolicy
-from vpcrouter.health.isolation import reason_to_hold
+from vpcrouter.health.isolation import isolation_of_all
 from vpcrouter.logs.setup import Later
 from vpcrouter.model.host_state import Health, merge
 from vpcrouter.model.messages import DampingReport, HealthReport, Hosts, SpecReport
@@ -75,7 +75,7 @@ class Inbox:
         """Merge the monitors' reports; whether that changes anything."""
         before = self.wanted
         known = (self._reports[name] for name in self._monitors if name in self._reports)
-        isolated = reason_to_hold(known)
+        isolated = isolation_of_all(known)
         merged = merge(self._reports.values(), self._hosts, self._monitors)
         self._count_failures(before.health, merged, now_s)
         health = replace(merged, damped=self._damping.damped(now_s))

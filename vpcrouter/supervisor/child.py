@@ -4,13 +4,8 @@ import os
 import random
 import signal
 import socket
-import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from multiprocessing import util
-from multiprocessing.context import SpawnProcess
-from multiprocessing.popen_spawn_posix import Popen
-from multiprocessing.process import BaseProcess
+from collections.abc import Mapping
 from typing import Any
 
 from supervisor.states import ProcessStates
@@ -18,40 +13,12 @@ from supervisor.states import ProcessStates
 from vpcrouter.errors import ChannelError
 from vpcrouter.ipc.channel import Channel, Consumer, Producer
 from vpcrouter.model.messages import Envelope, WorkerStatus
+from vpcrouter.supervisor.launch import Launch
 from vpcrouter.supervisor.lifecycle import Lifecycle, LifePolicy
-from vpcrouter.supervisor.worker import Start, WorkerSpec, main
+from vpcrouter.supervisor.process import ChildProcess
+from vpcrouter.supervisor.worker import Start, WorkerSpec
 
 LAST_WORDS_READS = 8
-
-
-class _OwnGroup(Popen):
-    """Spawns the process as the leader of a process group."""
-
-    def _launch(self, process_obj: BaseProcess) -> None:
-        usual, util.spawnv_passfds = util.spawnv_passfds, _spawn_in_own_group
-        try:
-            super()._launch(process_obj)  # type: ignore[misc]  # private
-        finally:
-            util.spawnv_passfds = usual
-
-
-def _spawn_in_own_group(path: bytes, args: Sequence[Any], passfds: Sequence[int]) -> int:
-    process = subprocess.Popen(args, executable=path, pass_fds=passfds, process_group=0)  # noqa: S603 - our own interpreter
-    process.returncode = 0  # multiprocessing waits for it, so this object must not
-    return process.pid
-
-
-class WorkerProcess(SpawnProcess):
-    """A spawned process that cannot outlive its parent, not even stopped while it starts.
-
-    As soon as it runs our code, it asks the kernel to kill it when its parent dies. Until then,
-    the parent's death orphans its process group, and the kernel sends SIGHUP and SIGCONT to
-    stopped processes in such a group (setpgid(2)).
-    """
-
-    @staticmethod
-    def _Popen(process_obj: BaseProcess) -> Popen:  # noqa: N802 - its name there
-        return _OwnGroup(process_obj)
 
 
 class Child:
@@ -64,7 +31,8 @@ class Child:
         self.life = Lifecycle(policy, random.Random())  # noqa: S311 - jitter
         self.info: Mapping[str, Any] = {}
         self.started_at = self.ended_at = 0.0
-        self.process: BaseProcess | None = None
+        self.launch: Launch | None = None
+        self.process: ChildProcess | None = None
         self.outgoing: Producer | None = None
         self.incoming: Consumer | None = None
         self.is_leaving = False
@@ -78,41 +46,39 @@ class Child:
     def role(self) -> str:
         return self.spec.role
 
-    def spawn(self, now_s: float) -> tuple[BaseProcess, Consumer]:
-        """Start a new generation with its own channels. Raises OSError."""
+    def prepare(self, now_s: float) -> tuple[Launch, Consumer]:
+        """Make a new generation with its own channels; its process is still to be started.
+
+        Raises OSError.
+        """
         inbox, outbox = Channel(), Channel()
         self.life.started(now_s)
         self.started_at = time.time()
-        start = Start(self.spec, self.life.generation, inbox, outbox, self._listener, os.getpid())
-        process = WorkerProcess(target=main, args=(start,), name=self.name)
-        process.start()
-        self.process = process
+        start = Start(self.spec, self.life.generation, os.getpid())
+        self.launch = Launch(start, inbox, outbox, self._listener)
         self.outgoing = inbox.producer()
         self.incoming = outbox.consumer()
-        return process, self.incoming
+        return self.launch, self.incoming
+
+    def began(self, process: ChildProcess) -> None:
+        self.launch = None
+        self.process = process
 
     @property
     def pid(self) -> int | None:
         return self.process.pid if self.process else None
 
     def send_signal(self, number: int) -> None:
-        """Signal the process; it is our unreaped child, so its pid cannot have been reused."""
-        if self.process is not None and self.process.pid and self.process.exitcode is None:
-            os.kill(self.process.pid, number)
+        if self.process is not None:
+            self.process.send_signal(number)
 
     def is_held(self) -> bool:
         """Whether its process is stopped (SIGSTOP) during its start."""
-        if (
-            self.process is None
-            or not self.process.pid
-            or self.life.state != ProcessStates.STARTING
-        ):
-            return False
-        how = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
-        try:
-            return os.waitid(os.P_PID, self.process.pid, how) is not None
-        except ChildProcessError:  # multiprocessing has waited for it
-            return False
+        return (
+            self.process is not None
+            and self.life.state == ProcessStates.STARTING
+            and self.process.is_stopped()
+        )
 
     def stop(self, now_s: float) -> None:
         """Send SIGTERM, or cancel the pending start; SIGKILL follows if it does not exit."""
@@ -152,23 +118,17 @@ class Child:
             pass
         return envelopes
 
-    def bury(self, now_s: float) -> bool:
-        """Reap the process if it has exited; False if it still runs."""
-        if self.process is None:
-            return False
-        self.process.join(timeout=0)
-        status = self.process.exitcode
-        if status is None:
-            return False
-        self.process.close()
-        self.process = None
+    def end(self, now_s: float, status: int) -> None:
+        """The generation has ended, or has never begun."""
+        if self.process is not None:
+            self.process.close()
+        self.launch = self.process = None
         for end in (self.outgoing, self.incoming):
             if end is not None:
                 end.close()
         self.outgoing = self.incoming = None
         self.ended_at = time.time()
         self.life.exited(now_s, status)
-        return True
 
     def status(self) -> WorkerStatus:
         return WorkerStatus(

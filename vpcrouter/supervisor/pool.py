@@ -5,16 +5,19 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from supervisor.states import ProcessStates
 
 from vpcrouter.errors import ChannelError
 from vpcrouter.logs import setup as logs
 from vpcrouter.model.messages import Envelope
+from vpcrouter.plugins.registry import PluginRef
 from vpcrouter.supervisor.child import Child, state_name
 from vpcrouter.supervisor.lifecycle import LifePolicy, LifeStep
+from vpcrouter.supervisor.process import ChildProcess
 from vpcrouter.supervisor.relay import Relay, forget
+from vpcrouter.supervisor.starter import Starter
 from vpcrouter.supervisor.worker import WorkerSpec
 
 log = logs.get(__name__)
@@ -38,6 +41,7 @@ class WorkerPool:
         self._children: dict[str, Child] = {}
         self._listeners = listeners
         self._selector = selector
+        self._starter = Starter(selector)
         self._on_message = on_message
         self._on_end = on_end
         self.relay = Relay(self._children, selector)
@@ -60,10 +64,16 @@ class WorkerPool:
         del self._children[child.name]
         self.relay.withdraw(child.name)
 
+    def preload(self, refs: Iterable[PluginRef]) -> None:
+        """Have the forker, should it start anew, import the modules of `refs` in this order."""
+        self._starter.modules = [ref.module for ref in refs]
+
     def soonest_s(self) -> float:
         """When the next step is due; infinity if none is."""
         deadlines = [child.life.deadline_s() for child in self]
-        return min((at for at in deadlines if at is not None), default=float("inf"))
+        return min(
+            self._starter.soonest_s(), *(at for at in deadlines if at is not None), float("inf")
+        )
 
     def do_due(self) -> None:
         """Take the steps that are due."""
@@ -84,27 +94,54 @@ class WorkerPool:
                 child.send_signal(signal.SIGKILL)
                 child.life.killed(now_s)
 
+        self._call_off()
+        self._starter.tend(frozenset(child.pid for child in self if child.pid))
+
     def _start(self, child: Child, now_s: float) -> None:
         try:
-            process, incoming = child.spawn(now_s)
+            launch, incoming = child.prepare(now_s)
         except OSError as error:
-            log.error("could not start worker", subject=child.name, reason=str(error))
-            child.life.exited(now_s, 1)
-            self._on_end(child)
+            self._on_no_process(child, error)
             return
+        self._selector.register(
+            incoming, selectors.EVENT_READ, lambda _events: self._on_readable(child)
+        )
+        self.relay.brief(child)
+        self._starter.start(launch, lambda result: self._on_start(child, result))
+
+    def _on_start(self, child: Child, result: ChildProcess | OSError) -> None:
+        if isinstance(result, OSError):
+            self._on_no_process(child, result)
+            return
+        child.began(result)
         log.info(
             "worker started",
             subject=child.name,
             pid=child.pid,
             generation=child.life.generation,
         )
-        self._selector.register(
-            process.sentinel, selectors.EVENT_READ, lambda _events: self._on_exit(child)
-        )
-        self._selector.register(
-            incoming, selectors.EVENT_READ, lambda _events: self._on_readable(child)
-        )
-        self.relay.brief(child)
+        self._selector.register(result, selectors.EVENT_READ, lambda _events: self._on_exit(child))
+
+    def _on_no_process(self, child: Child, error: OSError) -> None:
+        log.error("could not start worker", subject=child.name, reason=str(error))
+        self._end(child, 1)
+
+    def _call_off(self) -> None:
+        """End the starts of workers that are to stop and have no process yet."""
+        for child in self:
+            if child.launch is not None and child.life.state == ProcessStates.STOPPING:
+                self._starter.call_off(child.launch)
+                self._end(child, 0)
+
+    def _end(self, child: Child, status: int) -> None:
+        """End a generation that has no process."""
+        self._forget_ends(child)
+        child.end(time.monotonic(), status)
+        self._on_end(child)
+
+    def _forget_ends(self, child: Child) -> None:
+        for end in (child.incoming, child.outgoing):
+            forget(self._selector, end)
 
     def _on_readable(self, child: Child) -> None:
         try:
@@ -119,16 +156,14 @@ class WorkerPool:
             self._on_message(child, envelope)
 
     def _on_exit(self, child: Child) -> None:
-        if child.process is None:
+        if child.process is None or (status := child.process.reap()) is None:
             return
         for envelope in child.last_words():
             self._on_message(child, envelope)
-        pid, sentinel = child.pid, child.process.sentinel
-        for end in (child.incoming, child.outgoing):
-            forget(self._selector, end)
-        if not child.bury(time.monotonic()):
-            return
-        forget(self._selector, sentinel)
+        pid = child.pid
+        self._selector.unregister(child.process)
+        self._forget_ends(child)
+        child.end(time.monotonic(), status)
         is_stopped = child.life.state == ProcessStates.STOPPED
         log.log(
             logging.INFO if is_stopped else logging.ERROR,
@@ -139,6 +174,10 @@ class WorkerPool:
             state=state_name(child.life.state),
         )
         self._on_end(child)
+
+    def close(self) -> None:
+        """End what helps to start workers, once none is left."""
+        self._starter.close()
 
     def dump(self) -> None:
         """Log the state of all workers and the age of their latest messages."""

@@ -68,6 +68,7 @@ class Supervisor:
         while not self._stopping or any(child.life.is_alive for child in self._pool):
             self._turn()
         self._signals.ignore()
+        self._pool.close()
         log.info("stopped", exit_status=self._exit_status)
         return self._exit_status
 
@@ -128,6 +129,7 @@ class Supervisor:
             self._want(child)
         for spec in found.join:
             self._pool.add(spec, workforce.policy)
+        self._pool.preload(spec.ref for spec in workforce.specs.values())
 
     def _want(self, child: Child) -> None:
         """Start it again unless it still runs or an operator has stopped it."""
@@ -138,7 +140,9 @@ class Supervisor:
         """A process has exited, or could not be started."""
         last = self._pool.relay.latest(child.name, HealthReport)
         if isinstance(last, HealthReport):  # hosts it reported healthy are unknown now
-            self._pool.relay.publish(child.name, child.life.generation, last.of_one_away())
+            self._pool.relay.publish(
+                child.name, child.life.generation, last.without_positive_verdicts()
+            )
         if child.role == SETTINGS:
             self._pool.remove(child)
             self._end_reload()

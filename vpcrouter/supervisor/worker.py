@@ -7,9 +7,10 @@ import resource
 import signal
 import socket
 from dataclasses import dataclass
+from typing import NoReturn
 
 from vpcrouter.errors import ConfigError, PluginError
-from vpcrouter.ipc.channel import Channel
+from vpcrouter.ipc.channel import Consumer, Producer
 from vpcrouter.ipc.mailbox import StopWorker, WorkerMailbox
 from vpcrouter.linux import priority, privileges
 from vpcrouter.linux.prctl import die_with_parent
@@ -39,17 +40,16 @@ class WorkerSpec:
 
 @dataclass(frozen=True)
 class Start:
-    """The arguments of a new generation of a worker."""
+    """A new generation of a worker."""
 
     spec: WorkerSpec
     generation: int
-    inbox: Channel
-    outbox: Channel
-    listener: socket.socket | None
     parent_pid: int
 
 
-def main(start: Start) -> None:
+def main(
+    start: Start, inbox: Consumer, outbox: Producer, listener: socket.socket | None = None
+) -> NoReturn:
     """Run a worker until it ends, and exit with its status."""
     _die_with_parent(start.parent_pid)
     faulthandler.enable()
@@ -66,10 +66,10 @@ def main(start: Start) -> None:
     mailbox = WorkerMailbox(
         spec.name,
         start.generation,
-        start.inbox.consumer(),
-        start.outbox.producer(),
+        inbox,
+        outbox,
         wake_fd,
-        start.listener,
+        listener,
     )
     status = _work(kind, spec.values, mailbox)
     with contextlib.suppress(Exception):

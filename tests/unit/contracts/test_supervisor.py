@@ -22,7 +22,7 @@ from supervisor.xmlrpc import (
 
 from tests.unit.contracts.relied_on import Relied, check_names, each
 from vpcrouter.control.rpc import SupervisorInterface
-from vpcrouter.control.supervisord import Daemon, Group, Process
+from vpcrouter.control.supervisord import ControlledWorker, SupervisordView, WorkerGroup
 
 RPC = "vpcrouter.control.rpc.SupervisorInterface"
 HTTP = "vpcrouter.control.http"
@@ -48,7 +48,9 @@ Theirs = SupervisorNamespaceRPCInterface
     Relied(SystemNamespaceRPCInterface._listMethods, ("self",), "control.rpc.System"),
     Relied(RootRPCInterface.__init__, ("self", "subinterfaces"), "control.rpc.Commands"),
     Relied(traverse, ("ob", "method", "params"), "control.rpc.Commands"),
-    Relied(ProcessConfig.__init__, ("self", "options", "params"), "control.supervisord.Daemon"),
+    Relied(
+        ProcessConfig.__init__, ("self", "options", "params"), "control.supervisord.SupervisordView"
+    ),
     Relied(readFile, ("filename", "offset", "length"), "control.rpc._read"),
     Relied(tail_f_producer.__init__, ("self", "request", "filename", "head"), HTTP),
     Relied(tail_f_producer.more, ("self",), HTTP),
@@ -60,7 +62,7 @@ def test_takes_what_we_give(relied: Relied) -> None:
 
 def test_a_group_is_made_of_what_we_give() -> None:
     names = ("self", "options", "name", "priority", "process_configs")
-    Relied(ProcessGroupConfig.__init__, names, "control.supervisord.Daemon").check()
+    Relied(ProcessGroupConfig.__init__, names, "control.supervisord.SupervisordView").check()
     assert ProcessGroupConfig(None, "a", 1, ["b"]).process_configs == ["b"]
 
 
@@ -69,7 +71,7 @@ def test_has_the_names_that_we_use() -> None:
     check_names(Faults, faults, "vpcrouter.control.rpc")
     states = ("STOPPED", "STARTING", "RUNNING", "BACKOFF", "STOPPING", "EXITED", "FATAL")
     check_names(ProcessStates, states, "vpcrouter.supervisor.lifecycle")
-    check_names(SupervisorStates, ("RUNNING", "SHUTDOWN"), "control.supervisord.Daemon")
+    check_names(SupervisorStates, ("RUNNING", "SHUTDOWN"), "control.supervisord.SupervisordView")
     check_names(ClientOptions(), ("searchpaths",), "vpcrouter.cli.ctl")
     assert {ProcessStates.STARTING, ProcessStates.RUNNING} <= set(RUNNING_STATES)
     assert NOT_DONE_YET is rpcinterface.NOT_DONE_YET, "commands that take time answer with it"
@@ -105,10 +107,10 @@ def asked(of: str) -> set[str]:
 @pytest.mark.parametrize(
     ("theirs", "ours", "made_in_init"),
     [
-        ("process", Process, {"config"}),
-        ("group", Group, {"config", "processes"}),
-        ("self.supervisord", Daemon, {"desk", "options"}),
-        ("self.supervisord.options", Daemon, {"mood", "logfile"}),
+        ("process", ControlledWorker, {"config"}),
+        ("group", WorkerGroup, {"config", "processes"}),
+        ("self.supervisord", SupervisordView, {"desk", "options"}),
+        ("self.supervisord.options", SupervisordView, {"mood", "logfile"}),
     ],
 )
 def test_nothing_is_asked_that_our_stand_ins_do_not_have(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.unit.played_network import RTT_S, TIMING, Alive, PlayedNetwork, names
 from vpcrouter.health.detection import worst_case_detection_s
-from vpcrouter.health.isolation import IsolationPolicy, isolation_reasons, reason_to_hold
+from vpcrouter.health.isolation import IsolationPolicy, isolation_of_all, isolation_reasons
 from vpcrouter.health.judge import Judge
 from vpcrouter.model.host_state import State
 from vpcrouter.model.messages import HealthReport, HostList
@@ -372,17 +372,17 @@ def word(name: str, isolated: str = "", probes: bool = True) -> HealthReport:
     ],
 )
 def test_all_that_probe_must_be_isolated_to_hold(reports: list[HealthReport], holds: bool) -> None:
-    assert (reason_to_hold(reports) is not None) is holds
+    assert (isolation_of_all(reports) is not None) is holds
 
 
 def test_reasons_name_their_monitors() -> None:
     reports = [word("tcp", "x"), word("icmpecho", "y")]
     assert isolation_reasons(reports) == ["icmpecho: y", "tcp: x"]
-    assert "icmpecho: y; tcp: x" in str(reason_to_hold(reports))
+    assert "icmpecho: y; tcp: x" in str(isolation_of_all(reports))
 
 
 def test_one_that_is_away_is_still_isolated() -> None:
-    left = word("tcp", "x").of_one_away()
+    left = word("tcp", "x").without_positive_verdicts()
     assert left.isolated == "x"
     assert left.probes
 

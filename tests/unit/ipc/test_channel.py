@@ -129,7 +129,7 @@ def test_a_health_report_arrives_as_it_was(states: list[str], gone: frozenset[st
     read = sent(report)
     assert read == report
     assert read.judged == judged
-    assert sent(read.of_one_away()) == report.of_one_away()
+    assert sent(read.without_positive_verdicts()) == report.without_positive_verdicts()
     strange = dataclasses.replace(report, healthy=healthy | gone)
     assert sent(strange) == strange
 

@@ -11,8 +11,10 @@ from vpcrouter.model.messages import API, RECONCILER, Envelope, SettingsReport
 from vpcrouter.options.groups import ProcessSettings
 from vpcrouter.plugins.registry import PluginRef
 from vpcrouter.supervisor.child import Child
+from vpcrouter.supervisor.launch import Launch
 from vpcrouter.supervisor.lifecycle import LifePolicy
 from vpcrouter.supervisor.reload import Reload
+from vpcrouter.supervisor.starter import OnStart, Starter
 from vpcrouter.supervisor.supervisor import Supervisor
 from vpcrouter.supervisor.worker import WorkerSpec
 from vpcrouter.supervisor.workforce import Workforce, settings_reader
@@ -60,11 +62,11 @@ def test_settings_that_were_read_while_the_daemon_stops_start_nobody(settings: S
 
 @pytest.fixture
 def no_forks(monkeypatch: pytest.MonkeyPatch) -> None:
-    def spawn(child: Child, now_s: float) -> None:
-        child.life.started(now_s)
-        raise OSError("Resource temporarily unavailable")
+    def start(_starter: Starter, launch: Launch, done: OnStart) -> None:
+        launch.close()
+        done(OSError("Resource temporarily unavailable"))
 
-    monkeypatch.setattr(Child, "spawn", spawn)
+    monkeypatch.setattr(Starter, "start", start)
 
 
 def go_on(supervisor: Supervisor, name: str) -> Child:
