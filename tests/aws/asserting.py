@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from .client import Network
+from .network import Network
 
 HOSTS = ("127.0.1.10", "127.0.2.10", "127.0.3.10")
 A, B, C = HOSTS

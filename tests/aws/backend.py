@@ -9,13 +9,20 @@ from moto.ec2.models import EC2Backend
 from moto.ec2.models.nat_gateways import NatGateway
 
 from .interfaces import InterfaceBackend, give_to_service
+from .prefix_lists import PrefixListBackend
 
 
-class Ec2Backend(InterfaceBackend):
+class Ec2Backend(InterfaceBackend, PrefixListBackend):
     """moto's EC2 with all corrections of its state."""
 
     # moto derives the module of its URLs from the backend's module.
     __module__ = EC2Backend.__module__
+
+    def run_instances(self, *args: Any, **kwargs: Any) -> Any:
+        reservation = super().run_instances(*args, **kwargs)
+        for instance in reservation.instances:
+            instance.launch()  # type: ignore[attr-defined]
+        return reservation
 
     # EC2: a NAT gateway has an interface of its own, which goes with it.
     def create_nat_gateway(self, *args: Any, **kwargs: Any) -> NatGateway:

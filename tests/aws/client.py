@@ -1,4 +1,4 @@
-"""`EmbeddedEc2`, the server as a subprocess, and `Network`, a VPC with hosts on it."""
+"""`EmbeddedEc2`, the server as a subprocess."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from http.client import HTTPConnection
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -20,7 +19,7 @@ from urllib.parse import urlsplit
 from boto3.session import Session
 from botocore.config import Config
 
-from tests.waiting import wait_until
+from .plants import Plants
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -50,7 +49,7 @@ class Call:
     error_code: str | None
 
 
-class EmbeddedEc2:
+class EmbeddedEc2(Plants):
     """The embedded EC2 in a process of its own; a context manager.
 
     The server dies with the thread that starts it.
@@ -181,53 +180,6 @@ class EmbeddedEc2:
         """Change some of `page_size`, `stale_s`, `bucket`; see `tests.aws.faults.Settings`."""
         self._control("POST", "settings", changes)
 
-    def propagate_route(self, table_id: str, cidr: str) -> str:
-        """Have the VPC's VPN gateway learn and propagate a route; answer the gateway's id.
-
-        A VPC without such a gateway gets one.  Other tables show the route if they propagate, too.
-        """
-        client = self.client()
-        [table] = client.describe_route_tables(RouteTableIds=[table_id])["RouteTables"]
-        gateways = client.describe_vpn_gateways(
-            Filters=[{"Name": "attachment.vpc-id", "Values": [table["VpcId"]]}]
-        )["VpnGateways"]
-        gateway_id = gateways[0]["VpnGatewayId"] if gateways else None
-        if gateway_id is None:
-            gateway_id = client.create_vpn_gateway(Type="ipsec.1")["VpnGateway"]["VpnGatewayId"]
-            client.attach_vpn_gateway(VpnGatewayId=gateway_id, VpcId=table["VpcId"])
-        client.enable_vgw_route_propagation(RouteTableId=table_id, GatewayId=gateway_id)
-        known = {
-            str(route["DestinationCidrBlock"])
-            for route in table["Routes"]
-            if route.get("GatewayId") == gateway_id
-        }
-        self.learn_routes(gateway_id, *sorted({*known, cidr}))
-        return gateway_id
-
-    def learn_routes(self, gateway_id: str, *cidrs: str) -> None:
-        """Have a VPN gateway know these CIDRs of the other side, and no others."""
-        payload = {"gateway_id": gateway_id, "cidrs": cidrs}
-        self._control("POST", "learned_routes", payload)
-
-    def advertise_routes(self, table_id: str, *routes: dict[str, str]) -> None:
-        """Have VPC Route Server hold these routes in a table, and no others.
-
-        Each has a `cidr`, an `interface_id`, and perhaps a `state` other than its interface's.
-        """
-        self._control("POST", "advertised_routes", {"table_id": table_id, "routes": routes})
-
-    def set_status(self, instance_id: str, **shown: Any) -> None:
-        """Set what DescribeInstanceStatus shows; see `planting.instance_status`."""
-        self._control("POST", "instance_status", {"instance_id": instance_id, **shown})
-
-    def fill(self, subnet_id: str, count: int, **service: str) -> list[str]:
-        """Make so many interfaces of a service in a subnet; answer their ids.
-
-        As fast as no call can: 20,000 in a second.  See `interfaces.give_to_service` for `service`.
-        """
-        payload = {"subnet_id": subnet_id, "count": count, **service}
-        return list(self._control("POST", "interfaces", payload)["interface_ids"])
-
     def reset(self) -> None:
         """Empty EC2, faults, settings and log; calls under way are dropped."""
         self._control("POST", "reset", {})
@@ -245,221 +197,3 @@ class EmbeddedEc2:
         if response.status != 200:
             raise ValueError(answer["error"])
         return answer
-
-
-@dataclass
-class Network:
-    """A VPC, its subnets and route tables, and instances known by their host address.
-
-    Where a method takes a target, a host's address or an interface's id will do.
-    """
-
-    ec2: EmbeddedEc2
-    client: EC2Client
-    vpc_id: str
-    subnets: dict[IPv4Network, str] = field(default_factory=dict)
-    table_ids: list[str] = field(default_factory=list)
-    eni_of: dict[str, str] = field(default_factory=dict)
-    instance_of: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def build(
-        cls,
-        ec2: EmbeddedEc2,
-        cidr: str = "127.0.0.0/16",
-        zones: int = 3,
-        tables: int = 3,
-        hosts: Sequence[str] = (),
-    ) -> Self:
-        """Make the network.
-
-        Zone Z has the Z-th /24 of `cidr`, counted from 0 (127.0.0.0/16: 127.0.1.0/24 is the
-        first zone's).  The first table is the main one; each other has a subnet of its own: the
-        zones' first, then further /24s made for it.
-        """
-        client = ec2.client()
-        network = cls(ec2, client, str(client.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]))
-        blocks = list(IPv4Network(cidr).subnets(new_prefix=24))[1:]
-        for index in range(max(zones, tables - 1)):
-            network._add_subnet(blocks[index], f"{REGION}{ZONES[index % zones]}")
-        network._find_main_table()
-        for subnet_id in list(network.subnets.values())[: tables - 1]:
-            network._add_table(subnet_id)
-        for host in hosts:
-            network.add_host(host)
-        return network
-
-    def _add_subnet(self, block: IPv4Network, zone: str) -> None:
-        answer = self.client.create_subnet(
-            VpcId=self.vpc_id, CidrBlock=str(block), AvailabilityZone=zone
-        )
-        self.subnets[block] = answer["Subnet"]["SubnetId"]
-
-    def _find_main_table(self) -> None:
-        answer = self.client.describe_route_tables(
-            Filters=[
-                {"Name": "vpc-id", "Values": [self.vpc_id]},
-                {"Name": "association.main", "Values": ["true"]},
-            ]
-        )
-        self.table_ids.append(answer["RouteTables"][0]["RouteTableId"])
-
-    def _add_table(self, subnet_id: str) -> None:
-        table_id = self.client.create_route_table(VpcId=self.vpc_id)["RouteTable"]["RouteTableId"]
-        self.client.associate_route_table(RouteTableId=table_id, SubnetId=subnet_id)
-        self.table_ids.append(table_id)
-
-    # ---- hosts ----------------------------------------------------------------------------
-
-    def subnet_of(self, address: str) -> str:
-        """The id of the subnet that `address` is in."""
-        for block, subnet_id in self.subnets.items():
-            if IPv4Address(address) in block:
-                return subnet_id
-        raise ValueError(f"{address} is in none of {', '.join(map(str, self.subnets))}")
-
-    def add_host(self, address: str, *, on_secondary: bool = False) -> str:
-        """Run an instance with `address` and no source/dest check; answer the interface's id.
-
-        With `on_secondary` the address is on a second interface, which `detach` can take from a
-        running instance; EC2 detaches no primary interface.
-        """
-        subnet_id = self.subnet_of(address)
-        place: dict[str, Any] = {"SubnetId": subnet_id}
-        if not on_secondary:
-            place["PrivateIpAddress"] = address
-        answer = self.client.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1, **place)
-        instance = answer["Instances"][0]
-        self.instance_of[address] = instance["InstanceId"]
-        if on_secondary:
-            self.eni_of[address] = self._attach(subnet_id, address)
-        else:
-            self.eni_of[address] = instance["NetworkInterfaces"][0]["NetworkInterfaceId"]
-        self.client.modify_network_interface_attribute(
-            NetworkInterfaceId=self.eni_of[address], SourceDestCheck={"Value": False}
-        )
-        return self.eni_of[address]
-
-    def _attach(self, subnet_id: str, address: str) -> str:
-        made = self.client.create_network_interface(SubnetId=subnet_id, PrivateIpAddress=address)
-        eni = made["NetworkInterface"]["NetworkInterfaceId"]
-        self.client.attach_network_interface(
-            NetworkInterfaceId=eni, InstanceId=self.instance_of[address], DeviceIndex=1
-        )
-        return eni
-
-    def terminate(self, host: str) -> None:
-        self.client.terminate_instances(InstanceIds=[self.instance_of[host]])
-
-    def stop(self, host: str) -> None:
-        self.client.stop_instances(InstanceIds=[self.instance_of[host]])
-
-    def start(self, host: str) -> None:
-        self.client.start_instances(InstanceIds=[self.instance_of[host]])
-
-    def detach(self, host: str) -> None:
-        """Detach the host's interface; if it is the primary one, by ending its instance."""
-        eni = self.eni_of[host]
-        answer = self.client.describe_network_interfaces(NetworkInterfaceIds=[eni])
-        attachment = answer["NetworkInterfaces"][0]["Attachment"]
-        if attachment["DeviceIndex"]:
-            self.client.detach_network_interface(AttachmentId=attachment["AttachmentId"])
-            return
-        self.client.modify_network_interface_attribute(
-            NetworkInterfaceId=eni,
-            Attachment={
-                "AttachmentId": attachment["AttachmentId"],
-                "DeleteOnTermination": False,
-            },
-        )
-        self.terminate(host)
-
-    def delete_interface(self, host: str) -> None:
-        """Detach the host's interface (see `detach`) and delete it."""
-        self.detach(host)
-        self.client.delete_network_interface(NetworkInterfaceId=self.eni_of[host])
-
-    def assign_secondary(self, host: str, address: str) -> None:
-        """Give the host's interface one more address, taken from another one if need be."""
-        self.client.assign_private_ip_addresses(
-            NetworkInterfaceId=self.eni_of[host],
-            PrivateIpAddresses=[address],
-            AllowReassignment=True,
-        )
-
-    def delegate_prefix(self, host: str, prefix: str) -> None:
-        """Delegate a /28 of IPv4 or a /80 of IPv6 to the host's interface."""
-        eni = self.eni_of[host]
-        if ":" in prefix:
-            self.client.assign_ipv6_addresses(NetworkInterfaceId=eni, Ipv6Prefixes=[prefix])
-        else:
-            self.client.assign_private_ip_addresses(NetworkInterfaceId=eni, Ipv4Prefixes=[prefix])
-
-    def fill(self, count: int, **service: str) -> list[str]:
-        """Add so many interfaces of a service, in a subnet made for it: the VPC's upper half.
-
-        See `EmbeddedEc2.fill`.
-        """
-        [vpc] = self.client.describe_vpcs(VpcIds=[self.vpc_id])["Vpcs"]
-        upper = list(IPv4Network(vpc["CidrBlock"]).subnets(1))[1]
-        if upper not in self.subnets:
-            self._add_subnet(upper, f"{REGION}{ZONES[0]}")
-        return self.ec2.fill(self.subnets[upper], count, **service)
-
-    # ---- routes ---------------------------------------------------------------------------
-
-    def edge_table(self, *, kind: str = "internet") -> str:
-        """A route table associated with a new gateway, `internet` or `vpn`; answer its id."""
-        gateway_id = self.add_gateway(kind)
-        table_id = self.client.create_route_table(VpcId=self.vpc_id)["RouteTable"]["RouteTableId"]
-        self.client.associate_route_table(RouteTableId=table_id, GatewayId=gateway_id)
-        return table_id
-
-    def add_gateway(self, kind: str = "internet") -> str:
-        """Attach a new gateway, `internet` or `vpn`, to the VPC; answer its id."""
-        if kind == "internet":
-            made = self.client.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
-            self.client.attach_internet_gateway(InternetGatewayId=made, VpcId=self.vpc_id)
-            return made
-        made = self.client.create_vpn_gateway(Type="ipsec.1")["VpnGateway"]["VpnGatewayId"]
-        self.client.attach_vpn_gateway(VpnGatewayId=made, VpcId=self.vpc_id)
-        return made
-
-    def routes(self, cidr: str) -> dict[str, str | None]:
-        """Where each table sends `cidr`: a host, else an interface or gateway, else None."""
-        pages = self.client.get_paginator("describe_route_tables").paginate(
-            Filters=[{"Name": "vpc-id", "Values": [self.vpc_id]}]
-        )
-        host_of = {eni: host for host, eni in self.eni_of.items()}
-        found: dict[str, str | None] = dict.fromkeys(self.table_ids)
-        for table in (table for page in pages for table in page["RouteTables"]):
-            for route in table["Routes"]:
-                if route.get("DestinationCidrBlock") == cidr:
-                    target = route.get("NetworkInterfaceId") or route.get("GatewayId") or ""
-                    found[table["RouteTableId"]] = host_of.get(target, target)
-        return found
-
-    def wait_for_routes(self, cidr: str, host: str, timeout_s: float = 10.0) -> None:
-        """Wait until every table sends `cidr` to `host`."""
-        wait_until(
-            lambda: set(self.routes(cidr).values()) == {host},
-            timeout_s,
-            lambda: f"{cidr} is not at {host} everywhere: {self.routes(cidr)}",
-        )
-
-    def create_route(self, table_id: str, cidr: str, target: str) -> None:
-        self.client.create_route(
-            RouteTableId=table_id,
-            DestinationCidrBlock=cidr,
-            NetworkInterfaceId=self.eni_of.get(target, target),
-        )
-
-    def replace_route(self, table_id: str, cidr: str, target: str) -> None:
-        self.client.replace_route(
-            RouteTableId=table_id,
-            DestinationCidrBlock=cidr,
-            NetworkInterfaceId=self.eni_of.get(target, target),
-        )
-
-    def delete_route(self, table_id: str, cidr: str) -> None:
-        self.client.delete_route(RouteTableId=table_id, DestinationCidrBlock=cidr)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from .asserting import HOSTS
-from .client import EmbeddedEc2, Network
+from .client import EmbeddedEc2
+from .network import Network
 
 
 @pytest.fixture(scope="session")

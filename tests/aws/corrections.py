@@ -19,22 +19,40 @@ from moto.ec2 import utils as moto_utils
 from moto.ec2.models import ec2_backends
 from moto.ec2.models import elastic_network_interfaces as moto_interfaces
 from moto.ec2.models import instances as moto_instances
+from moto.ec2.models import managed_prefixes as moto_prefix_lists
 from moto.ec2.models import nat_gateways as moto_nat_gateways
 from moto.ec2.models import route_tables as moto_routes
+from moto.ec2.models import subnets as moto_subnets
 from moto.ec2.models import vpcs as moto_vpcs
 from moto.ec2.models import vpn_gateway as moto_vpn_gateways
 from moto.moto_api._internal.models import moto_api_backend
 
-from . import backend, instances, interfaces, paging, planting, responses, route_tables
+from . import (
+    backend,
+    instances,
+    interfaces,
+    paging,
+    planting,
+    prefix_lists,
+    responses,
+    route_tables,
+    sharing,
+)
+from .account import ACCOUNT
+from .history import HISTORY
 
 REPLACED: tuple[tuple[ModuleType, str, Any], ...] = (
     (moto_routes, "Route", route_tables.Route),
     (moto_routes, "RouteTable", route_tables.RouteTable),
     (moto_vpn_gateways, "VpnGateway", route_tables.VpnGateway),
+    (moto_prefix_lists, "ManagedPrefixList", prefix_lists.ManagedPrefixList),
     (moto_interfaces, "NetworkInterface", interfaces.NetworkInterface),
+    (moto_subnets, "Subnet", sharing.Subnet),
+    (moto_vpcs, "VPC", sharing.VPC),
     (moto_instances, "Instance", instances.Instance),
     (moto_utils, "is_filter_matching", interfaces.filter_matches),
-    # moto makes up addresses for NAT gateways and endpoints, outside their subnets.
+    # moto makes up addresses that are outside the subnets.
+    (moto_instances, "random_private_ip", lambda: None),
     (moto_nat_gateways, "random_private_ip", lambda: None),
     (moto_vpcs, "random_private_ip", lambda: None),
     # EC2's own are canonical.
@@ -62,11 +80,14 @@ def warm_up(account_id: str, region: str) -> None:
 def configure(page_size: int | None, stale_s: float) -> None:
     """Set the forced page size of describes and the lag of the routes they show."""
     paging.Paging.forced = page_size
-    route_tables.HISTORY.lag(stale_s)
+    HISTORY.lag(stale_s)
 
 
 PLANTS: Mapping[str, Callable[..., dict[str, Any]]] = MappingProxyType(
     {
+        "account": planting.account,
+        "owner": planting.owner,
+        "service": planting.service,
         "learned_routes": planting.learned_routes,
         "advertised_routes": planting.advertised_routes,
         "instance_status": planting.instance_status,
@@ -79,4 +100,5 @@ PLANTS: Mapping[str, Callable[..., dict[str, Any]]] = MappingProxyType(
 def reset() -> None:
     """Forget every resource of every account: as just installed."""
     configure(page_size=None, stale_s=0.0)
+    ACCOUNT.reset()
     moto_api_backend.reset()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
 from types import MappingProxyType
 from typing import Any
 
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import instances as moto_instances
+
+from .account import ACCOUNT
+
+State = moto_instances.InstanceState
 
 
 class Instance(moto_instances.Instance):
@@ -57,11 +63,59 @@ class Instance(moto_instances.Instance):
                 private_ip = next(self.ec2_backend.free_addresses(subnet))
         super().prep_nics(specs, private_ip, *args, **kwargs)
 
+    # ---- "Amazon EC2 instance state changes" ----------------------------------------------
+
+    _changes = 0
+
+    def launch(self) -> None:
+        """Be pending at first, if changes take time."""
+        if ACCOUNT.instance_s:
+            self._become("pending", 0, super().start)
+
+    def start(self) -> State:
+        if self.state in ("running", "pending"):
+            return self._as_it_is()
+        self._need("started", "stopped")
+        return self._become("pending", 0, super().start)
+
+    def stop(self) -> State:
+        if self.state in ("stopping", "stopped"):
+            return self._as_it_is()
+        self._need("stopped", "pending", "running")
+        return self._become("stopping", 64, super().stop)
+
     # EC2: a terminated instance has no interfaces; those not to be deleted stay, detached.
-    def terminate(self) -> moto_instances.InstanceState:
-        previous = super().terminate()
-        for interface in list(self.nics.values()):
-            self.detach_eni(interface)
+    def terminate(self) -> State:
+        if self.state in ("shutting-down", "terminated"):
+            return self._as_it_is()
+        terminate = super().terminate
+
+        def finish() -> None:
+            terminate()
+            for interface in list(self.nics.values()):
+                self.detach_eni(interface)
+
+        return self._become("shutting-down", 32, finish)
+
+    def _as_it_is(self) -> State:
+        return copy(self._state)
+
+    def _need(self, what: str, *states: str) -> None:
+        if self.state not in states:
+            raise EC2ClientError(
+                "IncorrectInstanceState",
+                f"This instance '{self.id}' is not in a state from which it can be {what}.",
+            )
+
+    def _become(self, name: str, code: int, finish: Callable[[], Any]) -> State:
+        """Be in between for as long as that takes, then `finish`; answer the state before."""
+        previous: State = copy(self._state)
+        self._changes = mine = self._changes + 1
+        if not ACCOUNT.instance_s:
+            finish()
+            return previous
+        self._state.name, self._state.code = name, code
+        ACCOUNT.later(ACCOUNT.instance_s, lambda: finish() if self._changes == mine else None)
         return previous
 
     # EC2: with its interfaces, a terminated instance loses addresses, subnet and VPC.

@@ -14,6 +14,8 @@ from moto.ec2.models import EC2Backend
 from moto.ec2.models import elastic_network_interfaces as moto_interfaces
 from moto.ec2.utils import random_eni_attach_id
 
+from .account import ACCOUNT
+
 # "Prefix delegation for Amazon EC2 network interfaces": the only lengths there are.
 PREFIX_LENGTHS = {4: 28, 6: 80}
 
@@ -72,6 +74,12 @@ class NetworkInterface(moto_interfaces.NetworkInterface):
     def attachment(self) -> Any:
         return self.service or super().attachment
 
+    # "VPC sharing": a participant's interface is the participant's.
+    @property
+    def owner_id(self) -> str:
+        default = self.instance.owner_id if self.instance else self.ec2_backend.account_id
+        return ACCOUNT.owner_of(self.id, default)
+
     # The same answer as moto's, which reads all tags of everything for it.
     def get_tags(self) -> list[dict[str, str]]:
         if not self.ec2_backend.tags.get(self.id):
@@ -82,6 +90,8 @@ class NetworkInterface(moto_interfaces.NetworkInterface):
     def get_filter_value(self, filter_name: str, method_name: str | None = None) -> Any:
         if filter_name in ("addresses.private-ip-address", "private-ip-address"):
             return self.addresses
+        if filter_name == "attachment.instance-owner-id":
+            return self.service["InstanceOwnerId"] if self.service else self.owner_id
         return super().get_filter_value(filter_name, method_name)
 
 

@@ -40,6 +40,14 @@ class PagedCalls(MotoResponse):
     def describe_vpcs(self) -> ActionResult:
         return self._page(super().describe_vpcs, "Vpcs", "VpcIds")
 
+    def describe_internet_gateways(self) -> ActionResult:
+        return self._page(
+            super().describe_internet_gateways, "InternetGateways", "InternetGatewayIds"
+        )
+
+    def describe_nat_gateways(self) -> ActionResult:
+        return self._page(super().describe_nat_gateways, "NatGateways", "NatGatewayIds")
+
     def describe_instances(self) -> ActionResult:
         return self._page(super().describe_instances, "Reservations", "InstanceIds")
 
@@ -68,6 +76,7 @@ class PagedCalls(MotoResponse):
         most: int = 1000,
     ) -> ActionResult:
         """One page of what `describe` answers under `key`; a call by `ids` is not paged."""
+        self.error_on_dryrun()
         size = self._page_size(ids, least, most)
         start = self._page_start()
         self._check_filters()

@@ -13,8 +13,38 @@ from typing import Any
 
 from moto.ec2.models import ec2_backends
 
+from .account import ACCOUNT
+from .history import HISTORY
 from .interfaces import NetworkInterface, give_to_service
-from .route_tables import HISTORY, AdvertisedRoute, RouteTable, table_of
+from .route_tables import AdvertisedRoute, RouteTable, table_of
+
+
+def account(**changes: float) -> dict[str, Any]:
+    """Set quotas and how long changes take; see `account.Account`."""
+    ACCOUNT.change(**changes)
+    return {}
+
+
+def owner(resource_id: str, account_id: str) -> dict[str, Any]:
+    """Have a VPC, an instance or an interface be another account's; see `sharing`."""
+    for region in _regions():
+        instances = {each.id: each for each in region.all_instances()}
+        if resource_id in {**region.vpcs, **region.enis, **instances}:
+            ACCOUNT.owners[resource_id] = account_id
+            if resource_id in instances:
+                instances[resource_id].owner_id = account_id
+            return {}
+    raise LookupError(resource_id)
+
+
+def service(interface_id: str, **service: str) -> dict[str, Any]:
+    """Have an interface be a service's; see `interfaces.give_to_service`."""
+    for region in _regions():
+        if interface_id in region.enis:
+            give_to_service(region.enis[interface_id], **service)
+            HISTORY.record()
+            return {}
+    raise LookupError(interface_id)
 
 
 def learned_routes(gateway_id: str, cidrs: list[str]) -> dict[str, Any]:

@@ -14,17 +14,17 @@ from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.responses import EC2Response as MotoResponse
 from moto.ec2.utils import generate_route_id, random_subnet_association_id
 
-from . import route_rules
+from . import quotas, route_rules
 from .route_tables import Route, RouteTable, is_attached
 from .route_targets import (
     DESTINATIONS,
     TARGETS,
     canonical,
     gateway_of,
-    prefix_list_of,
     target_of,
     the_one_of,
 )
+from .sharing import NotAuthorizedError
 
 
 class RouteCalls(MotoResponse):
@@ -35,11 +35,13 @@ class RouteCalls(MotoResponse):
         destination, target = self._destination(), the_one_of(TARGETS, self.params)
         table = self._table()
         self.error_on_dryrun()
-        prefix_list = prefix_list_of(self.ec2_backend, self._get_param("DestinationPrefixListId"))
+        list_id = self._get_param("DestinationPrefixListId")
+        prefix_list = self.ec2_backend.prefix_list(list_id) if list_id else None
         points_at = target_of(self.ec2_backend, table, target, self.params[target])
         if generate_route_id(table.id, destination) in table._routes:
             raise exceptions.RouteAlreadyExistsError(destination)
         route_rules.check_route(table, destination, target)
+        quotas.check_room(table, self._get_param("DestinationCidrBlock"), prefix_list)
         route = Route(  # type: ignore[abstract]
             table,
             self._get_param("DestinationCidrBlock"),
@@ -85,7 +87,13 @@ class RouteCalls(MotoResponse):
         table_id = self._get_param("RouteTableId")
         if not table_id:
             raise exceptions.MissingParameterError("routeTableId")
-        return self.ec2_backend.get_route_table(table_id)  # type: ignore[no-any-return]
+        return self._own(self.ec2_backend.get_route_table(table_id))
+
+    # "VPC sharing": participants can't change the route tables of the VPC.
+    def _own(self, table: RouteTable) -> RouteTable:
+        if table.owner_id != self.current_account:
+            raise NotAuthorizedError
+        return table
 
     # ---- associations ---------------------------------------------------------------------
 
@@ -116,22 +124,31 @@ class RouteCalls(MotoResponse):
     # EC2: "Replace the main route table" is the only way to end the main association.
     def disassociate_route_table(self) -> ActionResult:
         association_id = self._get_param("AssociationId")
-        tables = self.ec2_backend.route_tables.values()
-        if any(table.main_association_id == association_id for table in tables):
-            raise route_rules.invalid(
-                f"cannot disassociate the main route table association {association_id}"
-            )
+        for table in self.ec2_backend.route_tables.values():
+            if association_id in table.all_associations_ids:
+                self._own(table)
+                self.error_on_dryrun()
+            if table.main_association_id == association_id:
+                raise route_rules.invalid(
+                    f"cannot disassociate the main route table association {association_id}"
+                )
         return super().disassociate_route_table()
 
     # EC2: a gateway's new table obeys the rules of such tables; none of them can be the main one.
     def replace_route_table_association(self) -> ActionResult:
         table, association_id = self._table(), self._get_param("AssociationId")
+        self.error_on_dryrun()
         for other in self.ec2_backend.route_tables.values():
             if other.main_association_id == association_id and table.gateway_ids:
                 raise route_rules.invalid(f"Route table {table.id} is associated with a gateway.")
             if other._associations.get(association_id) in other.gateway_ids:
                 route_rules.check_gateway_association(table)
         return super().replace_route_table_association()
+
+    def delete_route_table(self) -> ActionResult:
+        self._table()
+        self.error_on_dryrun()
+        return super().delete_route_table()
 
     # ---- propagation ----------------------------------------------------------------------
 

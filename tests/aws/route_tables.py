@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Iterator
 from ipaddress import ip_network
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 from moto.ec2.models import ec2_backends
@@ -14,24 +11,11 @@ from moto.ec2.models import instances as moto_instances
 from moto.ec2.models import route_tables as moto_routes
 from moto.ec2.models import vpn_gateway as moto_vpn_gateways
 
-# What DescribeRouteTables shows of a route.
-ROUTE_ATTRIBUTES = (
-    "carrier_gateway_id",
-    "destination_cidr_block",
-    "destination_ipv6_cidr_block",
-    "destination_prefix_list_id",
-    "egress_only_internet_gateway_id",
-    "gateway_id",
-    "instance_id",
-    "instance_owner_id",
-    "ip_address",
-    "nat_gateway_id",
-    "network_interface_id",
-    "origin",
-    "state",
-    "transit_gateway_id",
-    "vpc_peering_connection_id",
-)
+from .account import ACCOUNT
+from .history import HISTORY
+
+# Derived: the state of a route lags behind its instance's, but never runs ahead.
+UP = ("running", "stopping", "shutting-down")
 TARGET_ATTRIBUTES = (
     "gateway",
     "instance",
@@ -73,9 +57,11 @@ class Route(moto_routes.Route):
             if gateway is None or gateway.id.startswith("vpce-"):
                 return "active"
             return "active" if is_attached(gateway, self.route_table.vpc_id) else "blackhole"
-        if self.interface.id not in self.interface.ec2_backend.enis or self._carrier is None:
+        if self.interface.id not in self.interface.ec2_backend.enis:
             return "blackhole"
-        return "active" if self._carrier.is_running() else "blackhole"
+        if self._carrier is None:
+            return "active" if self.interface.attachment else "blackhole"
+        return "active" if self._carrier.state in UP else "blackhole"
 
     # EC2: the target of the local route can be replaced, and given back (User Guide, "Replace or
     # restore the target for a local route").
@@ -133,51 +119,6 @@ def families(cidr: str) -> tuple[str | None, str | None]:
     return (str(network), None) if network.version == 4 else (None, str(network))
 
 
-class RouteHistory:
-    """What the route tables looked like, for as long as reads are asked to lag behind.
-
-    Guarded by the caller: the WSGI layer serialises every call into moto.
-    """
-
-    def __init__(self) -> None:
-        self.stale_s = 0.0
-        self._seen: deque[tuple[float, dict[str, list[SimpleNamespace]]]] = deque()
-
-    def lag(self, stale_s: float) -> None:
-        """Make reads lag by `stale_s` seconds; history starts now, 0 ends it."""
-        self.stale_s = stale_s
-        if stale_s <= 0:
-            self._seen.clear()
-        elif not self._seen:
-            self.record()
-
-    def record(self) -> None:
-        """Note the present state; to be called after everything that may have changed it."""
-        if self.stale_s <= 0:
-            return
-        now = time.monotonic()
-        self._seen.append((now, {t.id: [_frozen(r) for r in t.live_routes] for t in all_tables()}))
-        while len(self._seen) > 1 and self._seen[1][0] <= now - self.stale_s:
-            self._seen.popleft()
-
-    def routes(self, table: RouteTable) -> list[Any]:
-        """The table's routes `stale_s` ago; of a younger table, the present ones."""
-        shown: list[Any] = table.live_routes
-        if self.stale_s > 0:
-            horizon = time.monotonic() - self.stale_s
-            for index, (at, tables) in enumerate(self._seen):
-                if index == 0 or at <= horizon:
-                    shown = tables.get(table.id, table.live_routes)
-        return shown
-
-
-HISTORY = RouteHistory()
-
-
-def _frozen(route: moto_routes.Route) -> SimpleNamespace:
-    return SimpleNamespace(**{name: getattr(route, name, None) for name in ROUTE_ATTRIBUTES})
-
-
 class RouteTable(moto_routes.RouteTable):
     """A route table whose shown routes may lag, and which knows EC2's filters."""
 
@@ -208,6 +149,10 @@ class RouteTable(moto_routes.RouteTable):
             for cidr in gateway.learned
         ]
         return [*self._routes.values(), *propagated, *self.advertised]
+
+    @property
+    def owner_id(self) -> str:
+        return ACCOUNT.owner_of(self.vpc_id, self.ec2_backend.account_id)
 
     @property
     def propagating_vgws(self) -> list[dict[str, str]]:

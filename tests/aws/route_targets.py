@@ -73,16 +73,6 @@ def the_one_of(names: tuple[str, ...], params: Mapping[str, Any]) -> str:
     return given[0]
 
 
-def prefix_list_of(backend: Any, list_id: str | None) -> Any:
-    if not list_id:
-        return None
-    if list_id not in backend.managed_prefix_lists:
-        raise EC2ClientError(
-            "InvalidPrefixListID.NotFound", f"The prefix list ID '{list_id}' does not exist"
-        )
-    return backend.managed_prefix_lists[list_id]
-
-
 def gateway_of(backend: Any, gateway_id: str, table: Any) -> Any:
     """The internet or virtual private gateway, which must be attached to the table's VPC."""
     gateway = backend.internet_gateways.get(gateway_id) or backend.vpn_gateways.get(gateway_id)

@@ -8,15 +8,23 @@ from typing import Any
 import pytest
 
 from .asserting import CIDR, HOSTS, A, B, refused
-from .client import IMAGE, EmbeddedEc2, Network
+from .client import IMAGE, EmbeddedEc2
+from .network import Network
+from .prefix_list_helpers import create
 
 pytestmark = pytest.mark.timeout(60)
 
 
 PAGED = [
-    ("describe_route_tables", "RouteTables", 100),
-    ("describe_network_interfaces", "NetworkInterfaces", 1000),
-    ("describe_subnets", "Subnets", 1000),
+    ("describe_route_tables", "RouteTables", 5, 100),
+    ("describe_network_interfaces", "NetworkInterfaces", 5, 1000),
+    ("describe_subnets", "Subnets", 5, 1000),
+    ("describe_vpcs", "Vpcs", 5, 1000),
+    ("describe_instances", "Reservations", 5, 1000),
+    ("describe_instance_status", "InstanceStatuses", 5, 1000),
+    ("describe_internet_gateways", "InternetGateways", 5, 1000),
+    ("describe_nat_gateways", "NatGateways", 5, 1000),
+    ("describe_managed_prefix_lists", "PrefixLists", 1, 100),
 ]
 
 
@@ -24,17 +32,27 @@ PAGED = [
 def crowd(server: EmbeddedEc2) -> Network:
     """Enough of everything for several pages."""
     server.reset()
-    return Network.build(server, tables=13, hosts=[f"127.0.1.{n}" for n in range(10, 22)])
+    net = Network.build(server, tables=13, hosts=[f"127.0.1.{n}" for n in range(10, 22)])
+    for n in range(12):
+        net.client.create_vpc(CidrBlock=f"10.{n}.0.0/16")
+        net.client.create_internet_gateway()
+        net.client.create_nat_gateway(SubnetId=net.subnet_of(A), ConnectivityType="private")
+        create(net)
+    return net
 
 
-@pytest.mark.parametrize(("call", "key", "most"), PAGED)
+@pytest.mark.parametrize(("call", "key", "least", "most"), PAGED)
 class TestPaging:
+    """API Reference: MaxResults and NextToken of each call."""
+
     @pytest.fixture(autouse=True)
     def _default_settings(self, crowd: Network) -> Iterator[None]:
         yield
         crowd.ec2.settings(page_size=None)
 
-    def test_max_results_is_honoured(self, crowd: Network, call: str, key: str, most: int) -> None:
+    def test_max_results_is_honoured(
+        self, crowd: Network, call: str, key: str, least: int, most: int
+    ) -> None:
         method = getattr(crowd.client, call)
         everything = method()[key]
         pages: list[Any] = []
@@ -49,15 +67,21 @@ class TestPaging:
         assert all(len(page) == 5 for page in pages[:-1])
         assert [item for page in pages for item in page] == everything
         assert len(method(MaxResults=most)[key]) == len(everything)
+        paginator = crowd.client.get_paginator(call)  # type: ignore[call-overload]
+        pages = list(paginator.paginate(PaginationConfig={"PageSize": 5}))
+        assert [len(page[key]) for page in pages[:-1]] == [5] * (len(pages) - 1)
+        assert [item for page in pages for item in page[key]] == everything
 
-    def test_max_results_has_limits(self, crowd: Network, call: str, key: str, most: int) -> None:
+    def test_max_results_has_limits(
+        self, crowd: Network, call: str, key: str, least: int, most: int
+    ) -> None:
         # boto3 would stop what is too small itself.
         method = getattr(crowd.ec2.client(validate=False), call)
-        refused("InvalidParameterValue", method, MaxResults=4)
+        refused("InvalidParameterValue", method, MaxResults=least - 1)
         refused("InvalidParameterValue", method, MaxResults=most + 1)
 
     def test_a_page_size_can_be_forced(
-        self, crowd: Network, call: str, key: str, most: int
+        self, crowd: Network, call: str, key: str, least: int, most: int
     ) -> None:
         method = getattr(crowd.client, call)
         everything = method()[key]
@@ -68,7 +92,9 @@ class TestPaging:
         pages = crowd.client.get_paginator(call).paginate()  # type: ignore[call-overload]
         assert [item for page in pages for item in page[key]] == everything
 
-    def test_a_bad_token_is_refused(self, crowd: Network, call: str, key: str, most: int) -> None:
+    def test_a_bad_token_is_refused(
+        self, crowd: Network, call: str, key: str, least: int, most: int
+    ) -> None:
         method = getattr(crowd.client, call)
         refused("InvalidPaginationToken", method, NextToken="nonsense")
 
@@ -168,5 +194,9 @@ def test_tables_are_filtered_by_their_routes(net: Network, table: str) -> None:
     assert found("route.origin", "CreateRoute") == [table]
     assert found("route.instance-id", net.instance_of[A]) == [table]
     assert found("route.instance-id", net.instance_of[B]) == []
+    v6: dict[str, Any] = {"RouteTableId": table, "DestinationIpv6CidrBlock": "fd00::/64"}
+    net.client.create_route(**v6, NetworkInterfaceId=net.eni_of[A])
+    assert found("route.destination-ipv6-cidr-block", "fd00::/64") == [table]
+    assert found("route.destination-ipv6-cidr-block", "fd01::/64") == []
     assert found("association.subnet-id", net.subnet_of(A)) == [net.table_ids[1]]
     refused("InvalidParameterValue", found, name="route.colour", value="blue")

@@ -20,7 +20,8 @@ from botocore.parsers import ResponseParserError
 from tests.waiting import wait_until
 
 from .asserting import CIDR, HOSTS, A, B, C, refused
-from .client import REGION, ROOT, EmbeddedEc2, Network
+from .client import REGION, ROOT, EmbeddedEc2
+from .network import Network
 
 pytestmark = pytest.mark.timeout(60)
 

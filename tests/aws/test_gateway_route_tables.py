@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from .asserting import CIDR, A, B, refused, route_to
-from .client import Network
+from .network import Network
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -159,15 +159,17 @@ def test_a_prefix_list_is_no_destination(net: Network, edge: str) -> None:
     )
 
 
-def test_a_gateway_is_no_target(net: Network, edge: str) -> None:
+@pytest.mark.parametrize("kind", ["GatewayId", "NatGatewayId"])
+def test_a_gateway_is_no_target(net: Network, edge: str, kind: str) -> None:
     net.create_route(edge, SUBNET, A)
-    gateway = net.add_gateway()
-    for call in (net.client.create_route, net.client.replace_route):
-        cidr = "127.0.1.0/24" if call == net.client.create_route else SUBNET
-        refused(
-            "InvalidParameterValue",
-            call,
-            RouteTableId=edge,
-            DestinationCidrBlock=cidr,
-            GatewayId=gateway,
-        )
+    if kind == "GatewayId":
+        gateway = net.add_gateway()
+    else:
+        made = net.client.create_nat_gateway(SubnetId=net.subnet_of(A), ConnectivityType="private")
+        gateway = made["NatGateway"]["NatGatewayId"]
+    client: Any = net.client
+    to: dict[str, Any] = {"RouteTableId": edge, kind: gateway}
+    code = "InvalidParameterValue"
+    refused(code, client.create_route, **to, DestinationCidrBlock="127.0.1.0/24")
+    for cidr in (SUBNET, LOCAL):
+        refused(code, client.replace_route, **to, DestinationCidrBlock=cidr)

@@ -7,12 +7,15 @@ DescribeNetworkInterfaces and "Error codes for the Amazon EC2 API".
 from __future__ import annotations
 
 import time
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from .asserting import HOSTS, A, B, refused
-from .client import Network
+from .client import IMAGE
+from .network import Network
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -110,6 +113,22 @@ def test_instances_are_found_by_delegated_prefixes_interfaces_are_not(net: Netwo
         refused("InvalidParameterValue", by_filter, net=net, name=name)
 
 
+def test_an_interface_without_an_address_gets_a_free_one_of_its_subnet(net: Network) -> None:
+    call = net.client.create_network_interface
+    made = [call(SubnetId=net.subnet_of(A))["NetworkInterface"] for _ in range(12)]
+    addresses = [str(each["PrivateIpAddress"]) for each in made]
+    assert len({*addresses, A}) == 13
+    assert {net.subnet_of(address) for address in addresses} == {net.subnet_of(A)}
+    run: Any = {"ImageId": IMAGE, "MinCount": 1, "MaxCount": 1}
+    places: list[Any] = [{"SubnetId": net.subnet_of(A)}, {}]
+    for place in places:
+        [instance] = net.client.run_instances(**run, **place)["Instances"]
+        [subnet] = net.client.describe_subnets(SubnetIds=[instance["SubnetId"]])["Subnets"]
+        address = IPv4Address(instance["PrivateIpAddress"])
+        assert address in IPv4Network(subnet["CidrBlock"])
+        assert str(address) not in addresses
+
+
 # ---- a large VPC --------------------------------------------------------------------------
 
 
@@ -117,7 +136,7 @@ def test_a_filter_has_200_values_at_most(net: Network) -> None:
     name = "addresses.private-ip-address"
     others = [f"127.0.9.{n}" for n in range(197)]
     assert set(by_filter(net, name, *HOSTS, *others)) == set(net.eni_of.values())
-    with pytest.raises(Exception, match=r"FilterLimitExceeded.*call is 200"):
+    with pytest.raises(ClientError, match=r"FilterLimitExceeded.*call is 200"):
         by_filter(net, name, *HOSTS, *others, "127.0.9.250")
     refused(
         "FilterLimitExceeded",

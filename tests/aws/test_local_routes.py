@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from .asserting import CIDR, A, refused, route_to, routes_of
-from .client import Network
+from .network import Network
 
 pytestmark = pytest.mark.timeout(60)
 

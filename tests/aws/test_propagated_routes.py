@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from .asserting import CIDR, A, B, refused, route_to, routes_of
-from .client import Network
+from .network import Network
 
 pytestmark = pytest.mark.timeout(60)
 

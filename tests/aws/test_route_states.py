@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .asserting import CIDR, A, refused, route_to
-from .client import Network
+from .network import Network
 
 pytestmark = pytest.mark.timeout(60)
 

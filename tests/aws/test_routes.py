@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from .asserting import CIDR, A, B, refused, route_to, routes_of
-from .client import Network
+from .network import Network
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -143,6 +143,11 @@ def test_host_bits_are_cut_off(net: Network, table: str) -> None:
     assert net.routes(CIDR)[table] == B
     net.delete_route(table, "10.5.5.5/8")
     assert net.routes(CIDR)[table] is None
+    net.create_route(table, "10.5.5.5/8", A)
+    net.client.create_route(
+        RouteTableId=table, DestinationCidrBlock="11.1.1.1/8", InstanceId=net.instance_of[A]
+    )
+    assert net.routes("11.0.0.0/8")[table] == A
 
 
 def test_ipv6_destinations_are_canonical(net: Network, table: str) -> None:
@@ -163,44 +168,6 @@ def test_ipv6_destinations_are_canonical(net: Network, table: str) -> None:
     assert routes_of(net, table)[-1]["NetworkInterfaceId"] == net.eni_of[B]
     call("delete_route", "fd00::5/64")
     assert len(routes_of(net, table)) == 1
-
-
-def test_a_prefix_list_may_have_an_interface_as_target(net: Network, table: str) -> None:
-    made = net.client.create_managed_prefix_list(
-        PrefixListName="ours",
-        MaxEntries=5,
-        AddressFamily="IPv4",
-        Entries=[{"Cidr": CIDR}],
-    )
-    key: dict[str, Any] = {
-        "RouteTableId": table,
-        "DestinationPrefixListId": made["PrefixList"]["PrefixListId"],
-    }
-    net.client.create_route(**key, NetworkInterfaceId=net.eni_of[A])
-    assert routes_of(net, table)[-1]["DestinationPrefixListId"] == key["DestinationPrefixListId"]
-    refused("RouteAlreadyExists", net.client.create_route, **key, NetworkInterfaceId=net.eni_of[A])
-    net.client.replace_route(**key, NetworkInterfaceId=net.eni_of[B])
-    assert routes_of(net, table)[-1]["InstanceId"] == net.instance_of[B]
-    net.client.delete_route(**key)
-    assert len(routes_of(net, table)) == 1
-    key["DestinationPrefixListId"] = "pl-0123456789abcdef0"
-    refused(
-        "InvalidPrefixListID.NotFound",
-        net.client.create_route,
-        **key,
-        NetworkInterfaceId=net.eni_of[A],
-    )
-
-
-def test_a_dry_run_changes_nothing(net: Network, table: str) -> None:
-    dry: dict[str, Any] = {"RouteTableId": table, "DestinationCidrBlock": CIDR, "DryRun": True}
-    a, b = net.eni_of[A], net.eni_of[B]
-    refused("DryRunOperation", net.client.create_route, **dry, NetworkInterfaceId=a)
-    assert net.routes(CIDR)[table] is None
-    net.create_route(table, CIDR, A)
-    refused("DryRunOperation", net.client.replace_route, **dry, NetworkInterfaceId=b)
-    refused("DryRunOperation", net.client.delete_route, **dry)
-    assert net.routes(CIDR)[table] == A
 
 
 def test_a_subnet_has_one_table(net: Network, table: str) -> None:

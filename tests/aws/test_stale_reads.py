@@ -9,7 +9,7 @@ import pytest
 from tests.waiting import wait_until
 
 from .asserting import CIDR, A, B, route_to
-from .client import Network
+from .network import Network
 
 pytestmark = pytest.mark.timeout(60)
 

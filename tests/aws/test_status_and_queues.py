@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 
 from tests.waiting import wait_until
 
-from .client import EmbeddedEc2, Network
+from .client import EmbeddedEc2
+from .network import Network
 from .queues import EventQueue, state_change
 
 pytestmark = pytest.mark.timeout(60)
