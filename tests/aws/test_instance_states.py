@@ -82,12 +82,12 @@ def test_an_instance_keeps_its_interfaces_until_it_is_terminated(net: Network, t
 def test_a_new_change_overtakes_the_one_under_way(net: Network) -> None:
     net.ec2.account(instance_s=SLOW_S)
     net.stop(A)
-    refused("IncorrectInstanceState", net.start, host=A)
-    net.terminate(A)
-    assert state(net, A) == "shutting-down"
     net.stop(B)
+    refused("IncorrectInstanceState", net.start, host=A)
+    net.ec2.account(instance_s=60)
+    net.terminate(A)
     becomes(net, B, "stopped")
-    becomes(net, A, "terminated")
+    assert state(net, A) == "shutting-down"
 
 
 def test_a_terminated_instance_stays_terminated(net: Network) -> None:
