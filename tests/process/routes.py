@@ -1,6 +1,7 @@
 """Where EC2 routes a CIDR, and what was changed meanwhile."""
 
-from tests.aws.client import EmbeddedEc2, Network
+from tests.aws.client import EmbeddedEc2
+from tests.aws.network import Network
 from tests.process.conftest import CIDR
 from tests.waiting import wait_until
 

@@ -9,7 +9,7 @@ from tests.aws.client import EmbeddedEc2
 from tests.aws.network import Network
 from tests.process.conftest import CIDR, HOSTS, StartDaemon
 from tests.process.daemon import Hosts
-from tests.process.test_routing import wait_rechecks, wait_target
+from tests.process.routes import wait_rechecks, wait_target
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("hosts")
