@@ -8,11 +8,9 @@ name, so the names must stay.  Each correction is introduced by a comment naming
 from __future__ import annotations
 
 import fnmatch
-import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address, ip_network
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from moto.ec2.exceptions import EC2ClientError
@@ -21,23 +19,7 @@ from moto.ec2.models import elastic_network_interfaces as moto_interfaces
 from moto.ec2.models import instances as moto_instances
 from moto.ec2.models import route_tables as moto_routes
 
-# What DescribeRouteTables shows of a route.
-ROUTE_ATTRIBUTES = (
-    "carrier_gateway_id",
-    "destination_cidr_block",
-    "destination_ipv6_cidr_block",
-    "destination_prefix_list_id",
-    "egress_only_internet_gateway_id",
-    "gateway_id",
-    "instance_id",
-    "instance_owner_id",
-    "nat_gateway_id",
-    "network_interface_id",
-    "origin",
-    "state",
-    "transit_gateway_id",
-    "vpc_peering_connection_id",
-)
+from .history import HISTORY
 
 
 class Route(moto_routes.Route):
@@ -84,51 +66,6 @@ class PropagatedRoute(Route):
     @property
     def origin(self) -> str:
         return "EnableVgwRoutePropagation"
-
-
-class RouteHistory:
-    """What the route tables looked like, for as long as reads are asked to lag behind.
-
-    Guarded by the caller: the WSGI layer serialises every call into moto.
-    """
-
-    def __init__(self) -> None:
-        self.stale_s = 0.0
-        self._seen: deque[tuple[float, dict[str, list[SimpleNamespace]]]] = deque()
-
-    def lag(self, stale_s: float) -> None:
-        """Make reads lag by `stale_s` seconds; history starts now, 0 ends it."""
-        self.stale_s = stale_s
-        if stale_s <= 0:
-            self._seen.clear()
-        elif not self._seen:
-            self.record()
-
-    def record(self) -> None:
-        """Note the present state; to be called after everything that may have changed it."""
-        if self.stale_s <= 0:
-            return
-        now = time.monotonic()
-        self._seen.append((now, {t.id: [_frozen(r) for r in t.live_routes] for t in all_tables()}))
-        while len(self._seen) > 1 and self._seen[1][0] <= now - self.stale_s:
-            self._seen.popleft()
-
-    def routes(self, table: RouteTable) -> list[Any]:
-        """The table's routes `stale_s` ago; of a younger table, the present ones."""
-        shown: list[Any] = table.live_routes
-        if self.stale_s > 0:
-            horizon = time.monotonic() - self.stale_s
-            for index, (at, tables) in enumerate(self._seen):
-                if index == 0 or at <= horizon:
-                    shown = tables.get(table.id, table.live_routes)
-        return shown
-
-
-HISTORY = RouteHistory()
-
-
-def _frozen(route: moto_routes.Route) -> SimpleNamespace:
-    return SimpleNamespace(**{name: getattr(route, name, None) for name in ROUTE_ATTRIBUTES})
 
 
 class RouteTable(moto_routes.RouteTable):
@@ -311,6 +248,13 @@ class Ec2Backend(EC2Backend):
             network = self.get_subnet(subnet) if isinstance(subnet, str) else subnet
             self.refuse_address(private_ip_address, network)
         return super().create_network_interface(subnet, private_ip_address, *args, **kwargs)
+
+    # EC2 is eventually consistent: a describe may show old interfaces.
+    def get_all_network_interfaces(
+        self, *args: Any, **kwargs: Any
+    ) -> list[moto_interfaces.NetworkInterface]:
+        with HISTORY.old_interfaces(self):
+            return super().get_all_network_interfaces(*args, **kwargs)
 
 
 def filter_matches(resource: Any, name: str, patterns: list[str] | None) -> bool:

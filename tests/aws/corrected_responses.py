@@ -21,6 +21,7 @@ from moto.ec2.responses import EC2Response as MotoResponse
 from moto.ec2.utils import generate_route_id
 
 from . import corrected_models as models
+from .history import HISTORY
 
 DESTINATIONS = ("DestinationCidrBlock", "DestinationIpv6CidrBlock", "DestinationPrefixListId")
 TARGETS = (
@@ -81,7 +82,7 @@ class EC2Response(MotoResponse):
             return super().call_action()
         finally:
             if not self._get_action().startswith(("Describe", "Get")):
-                models.HISTORY.record()
+                HISTORY.record()
 
     # ---- routes ---------------------------------------------------------------------------
 

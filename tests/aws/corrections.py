@@ -20,6 +20,7 @@ from moto.moto_api._internal.models import moto_api_backend
 
 from . import corrected_models as models
 from . import corrected_responses as responses
+from .history import HISTORY
 
 
 def install() -> None:
@@ -41,16 +42,15 @@ def warm_up(account_id: str, region: str) -> None:
     get_backend("ec2")[account_id][region]
 
 
-def configure(page_size: int | None, stale_s: float) -> None:
-    """Set the forced page size of describes and the lag of the routes they show."""
+def configure(page_size: int | None) -> None:
+    """Set the forced page size of describes."""
     responses.Paging.forced = page_size
-    models.HISTORY.lag(stale_s)
 
 
 def propagate(table_id: str, cidr: str) -> str:
     """Plant a propagated route in a table; see `corrected_models.propagate`."""
     gateway_id = models.propagate(table_id, cidr)
-    models.HISTORY.record()
+    HISTORY.record()
     return gateway_id
 
 
@@ -61,5 +61,5 @@ def set_status(instance_id: str, **shown: Any) -> None:
 
 def reset() -> None:
     """Forget every resource of every account: as just installed."""
-    configure(page_size=None, stale_s=0.0)
+    configure(page_size=None)
     moto_api_backend.reset()

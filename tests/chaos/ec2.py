@@ -15,8 +15,9 @@ from typing import Any, Self
 from urllib.parse import parse_qsl
 
 from tests.aws import server
-from tests.aws.client import ROOT, Call, EmbeddedEc2
-from tests.aws.faults import Environ, FaultyEc2, StartResponse
+from tests.aws.calls import Call, Environ, StartResponse
+from tests.aws.client import ROOT, EmbeddedEc2
+from tests.aws.front import FaultyEc2
 
 CHANGES = frozenset({"CreateRoute", "ReplaceRoute", "DeleteRoute"})
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tests.aws.client import Call
+from tests.aws.calls import Call
 from tests.chaos.ec2 import ChaosEc2, Entry
 from tests.chaos.findings import Findings
 from tests.chaos.history import ALLOWED_S, DETECTION_S, History, Written
