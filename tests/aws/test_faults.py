@@ -190,7 +190,7 @@ def test_a_call_is_executed_though_its_answer_is_spoilt(net: Network, kind: str)
 
 
 def received(net: Network) -> bytes:
-    """What comes of an answer over a connection that boto3 does not interpret."""
+    """What comes of an answer, which boto3 does not interpret, whatever it is."""
     with urllib.request.urlopen(net.ec2.url, UNSIGNED, timeout=5) as answer:  # noqa: S310
         return bytes(answer.read())
 

@@ -1,13 +1,14 @@
 """An embedded EC2 for the module, a network, listeners and a daemon for the test."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.aws.client import EmbeddedEc2, Network
+from tests.aws.conformance import DAEMON, conforming
 from tests.process.daemon import CHECK_PORT, Daemon, Hosts
 
 HOSTS = ("127.0.1.10", "127.0.2.10", "127.0.3.10")
@@ -21,10 +22,18 @@ def ec2_server() -> Iterator[EmbeddedEc2]:
 
 
 @pytest.fixture
-def ec2(ec2_server: EmbeddedEc2) -> Iterator[EmbeddedEc2]:
+def policies() -> Sequence[str]:
+    """The IAM policies of the daemon's role."""
+    return DAEMON
+
+
+@pytest.fixture
+def ec2(ec2_server: EmbeddedEc2, policies: Sequence[str]) -> Iterator[EmbeddedEc2]:
+    """Fails the test in which the daemon sends what AWS or its role's policies do not allow."""
     ec2_server.reset()
-    yield ec2_server
-    ec2_server.set_faults([])
+    with conforming(ec2_server, policies):
+        yield ec2_server
+        ec2_server.set_faults([])
 
 
 @pytest.fixture
