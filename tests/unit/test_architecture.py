@@ -51,7 +51,11 @@ TYPES_ONLY = {"vpcrouter/supervisor/lifecycle.py": {"random"}}
 """A pure module may import these to name a type: what it is given is made elsewhere."""
 ONLY_IN = {
     "boto3": {"vpcrouter/aws/session.py"},
-    "botocore": {"vpcrouter/aws/session.py", "vpcrouter/aws/parsing.py"},
+    "botocore": {
+        "vpcrouter/aws/credentials.py",
+        "vpcrouter/aws/parsing.py",
+        "vpcrouter/aws/session.py",
+    },
     "kubernetes": {"vpcrouter/kubernetes/client.py"},
     "multiprocessing": {
         "vpcrouter/ipc/channel.py",

@@ -1,4 +1,5 @@
-"""botocore: what `vpcrouter.aws.parsing` overrides of its parsers, of which two are private."""
+"""botocore: what `vpcrouter.aws` overrides of its parsers, two of which are private, and of how
+it finds credentials."""
 
 import inspect
 import re
@@ -6,8 +7,10 @@ import re
 import botocore.session
 from botocore.model import Shape, StructureShape
 from botocore.parsers import EC2QueryParser, ResponseParserFactory
+from botocore.signers import RequestSigner
 
 from tests.unit.contracts.relied_on import Relied, check_names, each
+from vpcrouter.aws.credentials import CredentialChain, CurrentCredentials
 from vpcrouter.aws.parsing import UNUSUAL, Ec2Parser, Parsers
 
 PARSER = "vpcrouter.aws.parsing.Ec2Parser"
@@ -56,3 +59,12 @@ def test_a_session_parses_by_the_factory_that_it_is_given() -> None:
     protocol = client.meta.service_model.resolved_protocol
     assert protocol == "ec2", f"EC2 is spoken to by {protocol} now, which {PARSER} does not parse"
     assert isinstance(factory.create_parser(protocol), Ec2Parser)
+
+
+def test_a_session_finds_credentials_by_the_chain_that_it_is_given() -> None:
+    session = botocore.session.get_session()
+    session.register_component("credential_provider", CredentialChain(session, "us-east-1"))
+    assert isinstance(session.get_credentials(), CurrentCredentials)
+    assert "get_frozen_credentials" in inspect.getsource(RequestSigner.get_auth_instance), (
+        "requests are signed with other credentials than those of get_frozen_credentials"
+    )
