@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from tests.aws.client import Network
+from tests.aws.network import Network
 
 Tables = Mapping[str, Mapping[str, str]]
 """CIDR → route table → host (or interface, if it is not a host's)."""

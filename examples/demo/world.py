@@ -15,7 +15,8 @@ from examples.demo.daemon import Daemon, settings, write_ini
 from examples.demo.hosts import Host
 from examples.demo.stop import Stop
 from examples.demo.tables import Tables
-from tests.aws.client import EmbeddedEc2, Network
+from tests.aws.client import EmbeddedEc2
+from tests.aws.network import Network
 
 ADDRESSES = tuple(f"127.0.{zone}.{host}" for zone in (1, 2, 3) for host in (10, 11))
 """Two hosts in each zone."""

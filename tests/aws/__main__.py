@@ -11,7 +11,8 @@ import signal
 import sys
 from pathlib import Path
 
-from .client import EmbeddedEc2, Network
+from .client import EmbeddedEc2
+from .network import Network
 
 HOSTS = ("127.0.1.10", "127.0.2.10", "127.0.3.10")
 CIDR = "10.55.0.0/16"

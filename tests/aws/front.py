@@ -179,21 +179,18 @@ class FaultyEc2:
                 return self._set_faults([Fault(**item) for item in payload])
             case "POST settings":
                 return self._set(payload)
-            case "POST propagated_route" | "POST instance_status" | "POST metadata":
-                return self._plant(command.removeprefix("POST "), payload)
             case "POST reset":
                 return self._reset()
-        raise ValueError(f"no such control: {command}")
+        return self._plant(command.removeprefix("POST "), payload)
 
-    def _plant(self, what: str, payload: Any) -> dict[str, str]:
-        with self._moto:
-            if what == "propagated_route":
-                return {"gateway_id": corrections.propagate(**payload)}
-            if what == "instance_status":
-                corrections.set_status(**payload)
-            else:
-                self._metadata.instance = Instance(**payload)
+    def _plant(self, name: str, payload: Any) -> Any:
+        if name == "metadata":
+            self._metadata.instance = Instance(**payload)
             return {}
+        if name not in corrections.PLANTS:
+            raise ValueError(f"no such control: {name}")
+        with self._moto:
+            return corrections.PLANTS[name](**payload)
 
     def _calls_since(self, seq: int) -> list[dict[str, Any]]:
         with self._state:

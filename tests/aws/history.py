@@ -33,6 +33,7 @@ ROUTE_ATTRIBUTES = (
     "gateway_id",
     "instance_id",
     "instance_owner_id",
+    "ip_address",
     "nat_gateway_id",
     "network_interface_id",
     "origin",

@@ -16,7 +16,8 @@ from botocore.parsers import ResponseParserError
 
 from tests.waiting import wait_until
 
-from .client import DAEMON_KEY, REGION, EmbeddedEc2, Network
+from .client import DAEMON_KEY, REGION, EmbeddedEc2
+from .network import Network
 from .queues import EventQueue
 
 pytestmark = pytest.mark.timeout(60)

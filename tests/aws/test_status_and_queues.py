@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,24 +11,13 @@ from botocore.exceptions import ClientError
 
 from tests.waiting import wait_until
 
-from .client import EmbeddedEc2, Network
+from .client import EmbeddedEc2
+from .network import Network
 from .queues import EventQueue, state_change
 
 pytestmark = pytest.mark.timeout(60)
 
 A = "127.0.1.10"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[EmbeddedEc2]:
-    with EmbeddedEc2() as ec2:
-        yield ec2
-
-
-@pytest.fixture
-def ec2(server: EmbeddedEc2) -> EmbeddedEc2:
-    server.reset()
-    return server
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from typing import Any
 
 from examples.demo.daemon import Daemon, settings, write_ini
 from tests.aws.calls import Call
-from tests.aws.client import EmbeddedEc2, Network
+from tests.aws.client import EmbeddedEc2
+from tests.aws.network import Network
 from tests.bench.figures import Sample
 
 LIMIT_S = 15.0

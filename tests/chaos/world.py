@@ -13,7 +13,7 @@ from typing import Any
 
 from examples.demo.daemon import write_ini
 from examples.demo.world import forget_aws_settings
-from tests.aws.client import Network
+from tests.aws.network import Network
 from tests.chaos import disk
 from tests.chaos.ec2 import ChaosEc2
 from tests.chaos.history import INTERVAL_S, Spec

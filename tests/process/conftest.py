@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.client import EmbeddedEc2, Network
+from tests.aws.client import EmbeddedEc2
 from tests.aws.conformance import DAEMON, conforming
+from tests.aws.network import Network
 from tests.process.daemon import CHECK_PORT, Daemon, Hosts
 
 HOSTS = ("127.0.1.10", "127.0.2.10", "127.0.3.10")

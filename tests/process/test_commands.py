@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.client import EmbeddedEc2, Network
+from tests.aws.client import EmbeddedEc2
+from tests.aws.network import Network
 from tests.needs import NAMESPACES, needs
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import BIN, CHECK_PORT, Daemon, Hosts, descendants

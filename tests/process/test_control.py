@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.client import Network
+from tests.aws.network import Network
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import BIN, Daemon, Hosts, descendants
 from tests.process.test_routing import target, wait_target

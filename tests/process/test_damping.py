@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.aws.client import Network
+from tests.aws.network import Network
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, Hosts
 from tests.process.test_routing import wait_target

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.aws.client import EmbeddedEc2, Network
+from tests.aws.client import EmbeddedEc2
 from tests.aws.conformance import WITH_EC2STATUS, conforming
+from tests.aws.network import Network
 from tests.aws.queues import EventQueue, alarm_change, ec2_event, state_change
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon

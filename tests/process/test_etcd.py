@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.client import Network
+from tests.aws.network import Network
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, Hosts
 from tests.process.etcd import EtcdServer, Line, make_certificates, needs_etcd

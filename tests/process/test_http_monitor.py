@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.client import Network
+from tests.aws.network import Network
 from tests.process.authority import Authority
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, assert_refused

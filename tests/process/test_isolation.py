@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.client import EmbeddedEc2, Network
+from tests.aws.client import EmbeddedEc2
+from tests.aws.network import Network
 from tests.process.conftest import CIDR, StartDaemon
 from tests.process.daemon import Daemon, Hosts
 from tests.process.test_routing import target, wait_rechecks, wait_target

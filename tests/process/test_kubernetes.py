@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.aws.client import Network
+from tests.aws.network import Network
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon
 from tests.process.kubernetes_api import KubernetesApi, node

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.client import Network
+from tests.aws.network import Network
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, Hosts, descendants
 from tests.process.test_routing import wait_target

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.client import EmbeddedEc2, Network
+from tests.aws.client import EmbeddedEc2
+from tests.aws.network import Network
 from tests.process.conftest import CIDR, HOSTS
 from tests.process.daemon import CHECK_PORT, Daemon, Hosts
 from tests.waiting import wait_until

@@ -16,8 +16,9 @@ from typing import Any, Self
 
 import pytest
 
-from tests.aws.client import EmbeddedEc2, Network
+from tests.aws.client import EmbeddedEc2
 from tests.aws.conformance import check_conformance
+from tests.aws.network import Network
 from tests.needs import NAMESPACES, needs
 from tests.net.conftest import Net
 from tests.process.daemon import Daemon

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.aws.client import EmbeddedEc2, Network
+from tests.aws.client import EmbeddedEc2
+from tests.aws.network import Network
 from tests.process.conftest import HOSTS
 from tests.process.daemon import CHECK_PORT, Daemon, Hosts
 from tests.process.etcd import EtcdServer, make_certificates, needs_etcd

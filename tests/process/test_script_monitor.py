@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.client import EmbeddedEc2, Network
+from tests.aws.client import EmbeddedEc2
+from tests.aws.network import Network
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, assert_refused, descendants
 from tests.process.test_routing import target, wait_rechecks, wait_target

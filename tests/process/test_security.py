@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.client import EmbeddedEc2, Network
+from tests.aws.client import EmbeddedEc2
 from tests.aws.conformance import check_conformance
+from tests.aws.network import Network
 from tests.needs import ROOT, needs
 from tests.process.authority import Authority
 from tests.process.conftest import CIDR, HOSTS

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.client import EmbeddedEc2, Network
+from tests.aws.client import EmbeddedEc2
+from tests.aws.network import Network
 from tests.needs import needs
 from tests.process.conftest import CIDR, HOSTS
 from tests.process.daemon import BIN, CHECK_PORT, ROOT, Hosts

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.aws.client import DAEMON_KEY as DAEMON
-from tests.aws.client import EmbeddedEc2, Network
+from tests.aws.client import EmbeddedEc2
+from tests.aws.network import Network
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, Hosts
 from tests.process.test_routing import wait_target
