@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from http.client import HTTPConnection
 from pathlib import Path
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 from boto3.session import Session
 from botocore.config import Config
 
+from .calls import DRIVER_KEY, Call
 from .plants import Plants
 
 if TYPE_CHECKING:
@@ -30,24 +30,10 @@ REGION = "us-east-1"
 ZONES = "abcdef"
 IMAGE = "ami-12c6146b"
 CREDENTIALS: dict[str, Any] = {
-    "aws_access_key_id": "testing",
+    "aws_access_key_id": DRIVER_KEY,
     "aws_secret_access_key": "testing",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """One line of the server's call log; see `tests.aws.faults.Call`."""
-
-    seq: int
-    action: str
-    service: str
-    params: dict[str, str]
-    monotonic_s: float
-    waited_s: float
-    took_s: float
-    status: int
-    error_code: str | None
+DAEMON_KEY = "AKIADAEMON"
 
 
 class EmbeddedEc2(Plants):
@@ -137,11 +123,24 @@ class EmbeddedEc2(Plants):
         """The environment variables that make boto3 in another process use this EC2."""
         return {
             "AWS_ENDPOINT_URL": self.url,
-            **{name.upper(): value for name, value in CREDENTIALS.items()},
+            "AWS_ACCESS_KEY_ID": DAEMON_KEY,
+            "AWS_SECRET_ACCESS_KEY": "testing",
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
             "NO_PROXY": "*",
             "no_proxy": "*",
+        }
+
+    def env_of_instance(self) -> dict[str, str]:
+        """As `env`, but region and credentials are left to instance metadata."""
+        unset = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+        return {
+            **self.env(),
+            **dict.fromkeys(unset, ""),
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "false",
+            "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.url,
         }
 
     @cached_property
@@ -183,8 +182,12 @@ class EmbeddedEc2(Plants):
         self._control("POST", "faults", list(faults))
 
     def settings(self, **changes: Any) -> None:
-        """Change some of `page_size`, `stale_s`, `bucket`; see `tests.aws.faults.Settings`."""
+        """Change some of `page_size`, `stale_s`, `bucket` …; see `tests.aws.front.Settings`."""
         self._control("POST", "settings", changes)
+
+    def set_metadata(self, **said: Any) -> None:
+        """Set what instance metadata says; see `tests.aws.metadata.Instance`."""
+        self._control("POST", "metadata", said)
 
     def reset(self) -> None:
         """Empty EC2, faults, settings and log; calls under way are dropped."""

@@ -39,7 +39,6 @@ from . import (
     sharing,
 )
 from .account import ACCOUNT
-from .history import HISTORY
 
 REPLACED: tuple[tuple[ModuleType, str, Any], ...] = (
     (moto_routes, "Route", route_tables.Route),
@@ -77,10 +76,9 @@ def warm_up(account_id: str, region: str) -> None:
     get_backend("ec2")[account_id][region]
 
 
-def configure(page_size: int | None, stale_s: float) -> None:
-    """Set the forced page size of describes and the lag of the routes they show."""
+def configure(page_size: int | None) -> None:
+    """Set the forced page size of describes."""
     paging.Paging.forced = page_size
-    HISTORY.lag(stale_s)
 
 
 PLANTS: Mapping[str, Callable[..., dict[str, Any]]] = MappingProxyType(
@@ -99,6 +97,6 @@ PLANTS: Mapping[str, Callable[..., dict[str, Any]]] = MappingProxyType(
 
 def reset() -> None:
     """Forget every resource of every account: as just installed."""
-    configure(page_size=None, stale_s=0.0)
+    configure(page_size=None)
     ACCOUNT.reset()
     moto_api_backend.reset()

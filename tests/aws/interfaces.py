@@ -15,6 +15,7 @@ from moto.ec2.models import elastic_network_interfaces as moto_interfaces
 from moto.ec2.utils import random_eni_attach_id
 
 from .account import ACCOUNT
+from .history import HISTORY
 
 # "Prefix delegation for Amazon EC2 network interfaces": the only lengths there are.
 PREFIX_LENGTHS = {4: 28, 6: 80}
@@ -178,8 +179,15 @@ class InterfaceBackend(EC2Backend):
             raise InvalidNetworkInterfaceIdError(eni_id)
         return self.enis[eni_id]
 
+    # EC2 is eventually consistent: a describe may show old interfaces.
     def get_all_network_interfaces(
         self, eni_ids: list[str] | None = None, filters: Any = None
+    ) -> list[moto_interfaces.NetworkInterface]:
+        with HISTORY.old_interfaces(self):
+            return self._found_interfaces(eni_ids, filters)
+
+    def _found_interfaces(
+        self, eni_ids: list[str] | None, filters: Any
     ) -> list[moto_interfaces.NetworkInterface]:
         if eni_ids:
             wanted = dict.fromkeys(eni_ids)

@@ -10,6 +10,8 @@ import argparse
 import ctypes
 import os
 import signal
+import socket
+import struct
 import sys
 import threading
 from typing import Any
@@ -23,12 +25,15 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from . import corrections
-from .faults import FaultyEc2
+from .answers import ResetError
+from .front import FaultyEc2
 
 HOST = "127.0.0.1"
 REGION = "us-east-1"
 ENDING = (signal.SIGTERM, signal.SIGINT)
 PR_SET_PDEATHSIG = 1
+RESET_AT_CLOSE = struct.pack("ii", 1, 0)
+"""socket(7), SO_LINGER: close() at once, and what is unsent is discarded."""
 
 
 class Handler(MotoRequestHandler):
@@ -39,6 +44,13 @@ class Handler(MotoRequestHandler):
 
     def log_request(self, *_: Any, **__: Any) -> None:
         pass
+
+    def connection_dropped(self, error: BaseException, _environ: Any = None) -> None:
+        """The client has gone, or is to be left without an answer (`NoAnswerError`)."""
+        self.close_connection = True
+        if isinstance(error, ResetError):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+            os.close(self.connection.detach())
 
 
 def build_server(port: int) -> BaseWSGIServer:

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl
 
-from tests.aws.faults import Bucket
+from tests.aws.buckets import Bucket
 from tests.bench.large import SUBNET, VPC, ZONE, World
 
 ITEM = (

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from examples.demo.daemon import Daemon, settings, write_ini
-from tests.aws.client import Call, EmbeddedEc2
+from tests.aws.calls import Call
+from tests.aws.client import EmbeddedEc2
 from tests.aws.network import Network
 from tests.bench.figures import Sample
 

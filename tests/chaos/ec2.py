@@ -15,8 +15,9 @@ from typing import Any, Self
 from urllib.parse import parse_qsl
 
 from tests.aws import server
-from tests.aws.client import ROOT, Call, EmbeddedEc2
-from tests.aws.faults import Environ, FaultyEc2, StartResponse
+from tests.aws.calls import Environ, StartResponse
+from tests.aws.client import ROOT, EmbeddedEc2
+from tests.aws.front import FaultyEc2
 
 CHANGES = frozenset({"CreateRoute", "ReplaceRoute", "DeleteRoute"})
 
@@ -108,11 +109,6 @@ class ChaosEc2(EmbeddedEc2):
     def journal(self, since: int) -> list[Entry]:
         """The changes executed after number `since`."""
         return [Entry(*item) for item in self._control("GET", f"journal?since={since}")]
-
-    def attempts(self, since: int) -> tuple[list[Call], int]:
-        """The calls after `since` that asked for a change of a route; the last call's number."""
-        calls = self.calls(since)
-        return [c for c in calls if c.action in CHANGES], calls[-1].seq if calls else since
 
 
 def main() -> None:

@@ -5,8 +5,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tests.aws.client import Call
-from tests.chaos.ec2 import ChaosEc2, Entry
+from tests.aws.calls import Call
+from tests.aws.conformance import violations
+from tests.chaos.ec2 import CHANGES, ChaosEc2, Entry
 from tests.chaos.findings import Findings
 from tests.chaos.history import ALLOWED_S, DETECTION_S, History, Written
 from tests.chaos.world import KEPT, Key
@@ -36,9 +37,13 @@ class Routes:
     def look(self) -> None:
         """Read what is new, and judge it; then where the routes are."""
         now_s = time.monotonic()
-        calls, self.calls_read = self.ec2.attempts(self.calls_read)
+        calls = self.ec2.calls(self.calls_read)
+        self.calls_read = calls[-1].seq if calls else self.calls_read
+        for wrong in violations(calls):
+            self.findings.violation("a request that AWS would refuse", now_s, wrong, what=wrong)
         for call in calls:
-            self._judge_attempt(call)
+            if call.action in CHANGES:
+                self._judge_attempt(call)
         for entry in self.ec2.journal(self.journal_read):
             self.journal_read = entry.number
             self._judge_executed(entry)

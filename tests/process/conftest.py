@@ -1,13 +1,14 @@
 """An embedded EC2 for the module, a network, listeners and a daemon for the test."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.aws.client import EmbeddedEc2
+from tests.aws.conformance import DAEMON, conforming
 from tests.aws.network import Network
 from tests.process.daemon import CHECK_PORT, Daemon, Hosts
 from tests.process.supervised import StartSupervised, Supervised
@@ -23,10 +24,18 @@ def ec2_server() -> Iterator[EmbeddedEc2]:
 
 
 @pytest.fixture
-def ec2(ec2_server: EmbeddedEc2) -> Iterator[EmbeddedEc2]:
+def policies() -> Sequence[str]:
+    """The IAM policies of the daemon's role."""
+    return DAEMON
+
+
+@pytest.fixture
+def ec2(ec2_server: EmbeddedEc2, policies: Sequence[str]) -> Iterator[EmbeddedEc2]:
+    """Fails the test in which the daemon sends what AWS or its role's policies do not allow."""
     ec2_server.reset()
-    yield ec2_server
-    ec2_server.set_faults([])
+    with conforming(ec2_server, policies):
+        yield ec2_server
+        ec2_server.set_faults([])
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.aws.client import EmbeddedEc2
+from tests.aws.conformance import WITH_EC2STATUS, conforming
 from tests.aws.network import Network
 from tests.aws.queues import EventQueue, alarm_change, ec2_event, state_change
 from tests.process.conftest import HOSTS, StartDaemon
@@ -29,6 +30,11 @@ RETIREMENT = {"Code": "instance-retirement", "Description": "The instance is on 
 @pytest.fixture
 def queue(ec2: EmbeddedEc2) -> EventQueue:
     return EventQueue.create(ec2)
+
+
+@pytest.fixture
+def policies() -> Sequence[str]:
+    return WITH_EC2STATUS
 
 
 @pytest.fixture
@@ -79,6 +85,16 @@ def test_a_stopped_instances_host_fails_and_recovers_after_the_hold(
     net.start(first)
     wait_states(daemon, 30)
     assert target(net) == second
+
+
+def test_who_sends_what_the_role_may_not_do_fails_the_test(
+    ec2: EmbeddedEc2, net: Network, start: Start
+) -> None:
+    with conforming(ec2, WITH_EC2STATUS):
+        start()
+    said = "no policy allows ec2:DescribeInstanceStatus on"
+    with pytest.raises(AssertionError, match=said), conforming(ec2):
+        pass
 
 
 def test_an_impaired_instances_host_fails(ec2: EmbeddedEc2, net: Network, start: Start) -> None:

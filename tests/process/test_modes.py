@@ -1,16 +1,12 @@
 """The modes and healths that need no server of their own, through the real daemon."""
 
-import http.server
 import json
 import os
 import signal
 import socket
-import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
@@ -143,47 +139,10 @@ def test_multi_refuses_what_it_cannot_combine(
         assert said in daemon.log()
 
 
-class Imds(http.server.BaseHTTPRequestHandler):
-    """An instance metadata service that insists on a token first (IMDSv2)."""
-
-    answers: ClassVar[dict[str, str]] = {}
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-    def do_PUT(self) -> None:
-        is_token = self.path == "/latest/api/token"
-        has_ttl = "X-aws-ec2-metadata-token-ttl-seconds" in self.headers
-        self._answer(200 if is_token and has_ttl else 400, "t0ken")
-
-    def do_GET(self) -> None:
-        if self.headers.get("X-aws-ec2-metadata-token") != "t0ken":
-            self._answer(401, "")
-        elif self.path in self.answers:
-            self._answer(200, self.answers[self.path])
-        else:
-            self._answer(404, "")
-
-    def _answer(self, status: int, text: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-
 @pytest.fixture
-def imds(net: Network) -> Iterator[str]:
-    Imds.answers = {
-        "/latest/meta-data/mac": "02:00:00:00:00:01",
-        "/latest/meta-data/network/interfaces/macs/02:00:00:00:00:01/vpc-id": net.vpc_id,
-        "/latest/meta-data/placement/region": "us-east-1",
-    }
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Imds) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+def imds(net: Network) -> str:
+    net.ec2.set_metadata(vpc_id=net.vpc_id)
+    return net.ec2.url
 
 
 def on_an_instance(ec2: EmbeddedEc2, folder: Path, spec_file: Path, endpoint: str) -> Daemon:

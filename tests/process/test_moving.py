@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.aws.client import Call, EmbeddedEc2
+from tests.aws.calls import Call
+from tests.aws.client import EmbeddedEc2
 from tests.aws.network import Network
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, Hosts

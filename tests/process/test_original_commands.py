@@ -17,6 +17,7 @@ from typing import Any, Self
 import pytest
 
 from tests.aws.client import EmbeddedEc2
+from tests.aws.conformance import check_conformance
 from tests.aws.network import Network
 from tests.needs import NAMESPACES, needs
 from tests.net.conftest import Net
@@ -112,6 +113,8 @@ def ec2_inside(links: Net) -> Iterator[EmbeddedEc2]:
         with links.inside_near():
             ec2 = stack.enter_context(EmbeddedEc2())
         yield ec2
+        with links.inside_near():
+            check_conformance(ec2)
 
 
 @pytest.fixture

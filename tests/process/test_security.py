@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.aws.client import EmbeddedEc2
+from tests.aws.conformance import check_conformance
 from tests.aws.network import Network
 from tests.needs import ROOT, needs
 from tests.process.authority import Authority
@@ -190,6 +191,7 @@ def shared(ec2_server: EmbeddedEc2, tmp_path_factory: pytest.TempPathFactory) ->
     api.start("--api_hosts", "router.example.com")
     yield api
     api.end()
+    check_conformance(ec2_server)
 
 
 class TestNames:

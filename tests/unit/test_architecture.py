@@ -52,7 +52,10 @@ TYPES_ONLY = {"vpcrouter/supervisor/lifecycle.py": {"random"}}
 ONLY_IN = {
     "boto3": {"vpcrouter/aws/session.py"},
     "botocore": {
-        *("vpcrouter/aws/session.py", "vpcrouter/aws/parsing.py", "vpcrouter/aws/deadline.py"),
+        "vpcrouter/aws/credentials.py",
+        "vpcrouter/aws/deadline.py",
+        "vpcrouter/aws/parsing.py",
+        "vpcrouter/aws/session.py",
     },
     "kubernetes": {"vpcrouter/kubernetes/client.py"},
     "multiprocessing": {

@@ -8,13 +8,19 @@ import time
 import urllib.error
 import urllib.request
 
-from vpcrouter.errors import ConfigError
+from vpcrouter.errors import EX_UNAVAILABLE, ConfigError
 
 DEFAULT_ENDPOINT = "http://169.254.169.254"
 PATIENCE_S = 2.0
 TOKEN_TTL_S = 60
 MAX_ANSWER_BYTES = 4096
 NEEDED = "is needed: --{0}, or {0} in section [vpcrouter]"
+
+
+class LateError(ConfigError):
+    """The service has not answered in time. It may later, so a worker is started again."""
+
+    exit_status = EX_UNAVAILABLE
 
 
 class Metadata:
@@ -31,13 +37,17 @@ class Metadata:
         self._token = ""
 
     def region(self) -> str:
-        """The region, from its own field. Raises ConfigError."""
+        """The region, from its own field. Raises ConfigError, which may be a LateError."""
         return self._get("placement/region", "region")
 
     def vpc(self) -> str:
         """The VPC of the instance's primary interface. Raises ConfigError."""
-        mac = self._get("mac", "vpc")
-        return self._get(f"network/interfaces/macs/{mac}/vpc-id", "vpc")
+        try:
+            mac = self._get("mac", "vpc")
+            return self._get(f"network/interfaces/macs/{mac}/vpc-id", "vpc")
+        except LateError as error:
+            # Asked for when the daemon starts: whoever starts it is told at once.
+            raise ConfigError(error.faults) from None
 
     def _get(self, path: str, option: str) -> str:
         if self._is_off:
@@ -50,7 +60,8 @@ class Metadata:
             answer = self._ask("GET", f"/latest/meta-data/{path}", token)
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
-            raise ConfigError([_not_here(option, str(reason))]) from None
+            kind = LateError if isinstance(reason, TimeoutError) else ConfigError
+            raise kind([_not_here(option, str(reason))]) from None
         if not answer:
             raise ConfigError([_not_here(option, f"no {path} in its answer")])
         return answer

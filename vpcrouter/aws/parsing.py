@@ -8,11 +8,15 @@ from typing import Any
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
 from botocore.model import Shape, StructureShape
-from botocore.parsers import EC2QueryParser, ResponseParserFactory
+from botocore.parsers import EC2QueryParser, ResponseParserError, ResponseParserFactory
 
 SLICE_BYTES = 16 * 1024
 UNUSUAL = frozenset({"location", "eventheader", "xmlAttribute", "flattened"})
 """Members with these serializations are not plain elements of their structure."""
+
+ERRORS = b"<Errors>"
+ERROR_STARTS_WITHIN = 200
+FIRST_ERROR_STATUS = 300
 
 _Members = Mapping[str, tuple[str, Shape]]
 """A structure's members, by the names of their elements."""
@@ -24,6 +28,14 @@ class Ec2Parser(EC2QueryParser):
     def __init__(self) -> None:
         super().__init__()
         self._members: dict[str, _Members | None] = {}
+
+    def parse(self, response: Any, shape: Shape) -> Any:
+        """Raises ResponseParserError for an error that comes with the status of success, which
+        botocore would take for an empty answer: a change that was refused, for one accepted."""
+        start = response["body"][:ERROR_STARTS_WITHIN]
+        if response["status_code"] < FIRST_ERROR_STATUS and ERRORS in start:
+            raise ResponseParserError(f"an error with status {response['status_code']}: {start!r}")
+        return super().parse(response, shape)
 
     def _parse_xml_string_to_dom(self, xml_string: bytes) -> Element:
         parser = XMLParser(target=TreeBuilder(), encoding=self.DEFAULT_ENCODING)  # noqa: S314

@@ -9,6 +9,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from vpcrouter import __version__
+from vpcrouter.aws.credentials import CredentialChain
 from vpcrouter.aws.deadline import limit_answers
 from vpcrouter.aws.imds import Metadata
 from vpcrouter.aws.parsing import Parsers
@@ -40,6 +41,7 @@ def open_session(region: str | None) -> boto3.session.Session:
 def _session(region: str | None) -> boto3.session.Session:
     core = botocore.session.get_session()
     core.register_component("response_parser_factory", Parsers())
+    core.register_component("credential_provider", CredentialChain(core, region))
     return boto3.session.Session(region_name=region, botocore_session=core)
 
 

@@ -126,6 +126,16 @@ def test_what_is_no_answer_is_told_as_botocore_tells_it() -> None:
         ours.parse(response(b"<a><b></a>"), OUTPUT)
 
 
+@pytest.mark.parametrize("operation", ["DescribeSubnets", "ReplaceRoute"])
+def test_an_error_with_the_status_of_success_is_no_success(operation: str) -> None:
+    shape: Any = EC2.operation_model(operation).output_shape
+    body = b"<Response><Errors><Error><Code>InternalError</Code></Error></Errors></Response>"
+    with pytest.raises(ResponseParserError, match=r"an error with status 200: .*InternalError"):
+        aws_parsing.Ec2Parser().parse(response(body), shape)
+    refused = {**response(body), "status_code": 500}
+    assert aws_parsing.Ec2Parser().parse(refused, shape)["Error"]["Code"] == "InternalError"
+
+
 def test_other_services_answers_are_botocores_business() -> None:
     assert not isinstance(aws_parsing.Parsers().create_parser("json"), EC2QueryParser)
 

@@ -1,4 +1,5 @@
-"""botocore: what `vpcrouter.aws` overrides of its parsers and its HTTP session, partly private."""
+"""botocore: what `vpcrouter.aws` overrides of its parsers, its HTTP session and its way to
+credentials, partly private."""
 
 import inspect
 import re
@@ -8,8 +9,10 @@ import botocore.session
 from botocore import httpsession
 from botocore.model import Shape, StructureShape
 from botocore.parsers import EC2QueryParser, ResponseParserFactory
+from botocore.signers import RequestSigner
 
 from tests.unit.contracts.relied_on import Relied, check_names, each
+from vpcrouter.aws.credentials import CredentialChain, CurrentCredentials
 from vpcrouter.aws.deadline import TimedResponse, limit_answers
 from vpcrouter.aws.parsing import UNUSUAL, Ec2Parser, Parsers
 
@@ -80,3 +83,12 @@ def test_the_answers_of_a_client_can_be_limited() -> None:
         assert connection.response_class is TimedResponse, "botocore sets it back"
     source = inspect.getsource(httpsession.URLLib3Session)
     assert "proxy_manager.pool_classes_by_scheme = self._pool_classes_by_scheme" in source
+
+
+def test_a_session_finds_credentials_by_the_chain_that_it_is_given() -> None:
+    session = botocore.session.get_session()
+    session.register_component("credential_provider", CredentialChain(session, "us-east-1"))
+    assert isinstance(session.get_credentials(), CurrentCredentials)
+    assert "get_frozen_credentials" in inspect.getsource(RequestSigner.get_auth_instance), (
+        "requests are signed with other credentials than those of get_frozen_credentials"
+    )
