@@ -15,7 +15,7 @@ from tests.aws.client import EmbeddedEc2
 from tests.aws.network import Network
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, Hosts
-from tests.process.test_routing import wait_target
+from tests.process.routes import wait_target
 from tests.waiting import wait_until
 
 FIRST_KEY, SECOND_KEY = "AKIAFIRST", "AKIASECOND"
