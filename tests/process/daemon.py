@@ -171,6 +171,14 @@ class Daemon:
         }
 
 
+def run_early(code: str, folder: Path) -> dict[str, str]:
+    """An environment in which every Python runs `code` before all else."""
+    early = folder / "early"
+    early.mkdir()
+    (early / "sitecustomize.py").write_text(code)
+    return {"PYTHONPATH": str(early)}
+
+
 def descendants(pid: int) -> set[int]:
     """All live processes below `pid`."""
     parents: dict[int, int] = {}

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.process.daemon import run_early
 from tests.waiting import wait_until
 from vpcrouter.model.messages import API
 
@@ -121,9 +122,8 @@ def assert_gone(pids: set[int], within_s: float) -> None:
 
 def run_first(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every Python that is started from now on run `code` before all else."""
-    (folder / "early").mkdir()
-    (folder / "early" / "sitecustomize.py").write_text(code)
-    monkeypatch.setenv("PYTHONPATH", str(folder / "early"))
+    for name, value in run_early(code, folder).items():
+        monkeypatch.setenv(name, value)
 
 
 NO_FORKER = """

@@ -8,7 +8,7 @@ import pytest
 from tests.aws.client import EmbeddedEc2
 from tests.aws.network import Network
 from tests.process.conftest import CIDR, HOSTS, StartDaemon
-from tests.process.daemon import Hosts
+from tests.process.daemon import Hosts, run_early
 from tests.process.routes import wait_rechecks, wait_target
 from tests.waiting import wait_until
 
@@ -43,14 +43,11 @@ def test_a_reading_takes_what_it_takes_and_failovers_do_not_wait_for_it(
     ec2: EmbeddedEc2, net: Network, hosts: Hosts, start_daemon: StartDaemon, tmp_path: Path
 ) -> None:
     """Its pages take longer than one call may, by a limit that is lowered here."""
-    early = tmp_path / "early"
-    early.mkdir()
     code = f"from vpcrouter.aws import background\nbackground.CALL_LIMIT_S = {LIMIT_S}\n"
-    (early / "sitecustomize.py").write_text(code)
     assert PAGES * PAGE_S > LIMIT_S
     ec2.settings(page_size=1)
     ec2.set_faults([{"action": name, "kind": "delay", "seconds": PAGE_S} for name in SLOW])
-    daemon = start_daemon(env={"PYTHONPATH": str(early)})
+    daemon = start_daemon(env=run_early(code, tmp_path))
     first = wait_target(net, set(HOSTS))
     daemon.wait_healthy()
     wait_until(lambda: SLOW[0] in {call.action for call in ec2.in_flight()}, 10, daemon.log)

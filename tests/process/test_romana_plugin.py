@@ -1,5 +1,6 @@
 """The example of a package from outside: installed by pip beside the daemon, and at work in it."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -32,7 +33,19 @@ Routes = dict[str, list[str]]
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a new virtual environment with what pip installs of the two packages."""
-    folder = tmp_path_factory.mktemp("clean")
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # made once for all processes that run tests
+    folder = base / "clean"
+    with (base / "clean.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            install(folder)
+            (folder / "done").touch()
+    return folder
+
+
+def install(folder: Path) -> None:
     # Copies, so that building leaves nothing in the work tree.
     unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", ".*_cache")
     for name in ("vpcrouter", "workers"):
@@ -45,7 +58,6 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     run(*pip, str(folder / "core"))
     run(*pip, f"{folder / 'plugin'}[test]")
-    return folder
 
 
 def run(*command: str, cwd: Path | None = None) -> str:

@@ -14,7 +14,7 @@ from tests.aws.client import DAEMON_KEY as DAEMON
 from tests.aws.client import EmbeddedEc2
 from tests.aws.network import Network
 from tests.process.conftest import HOSTS, StartDaemon
-from tests.process.daemon import Daemon, Hosts
+from tests.process.daemon import Daemon, Hosts, run_early
 from tests.process.routes import wait_target
 from tests.waiting import wait_until
 
@@ -27,6 +27,7 @@ SPOILT: list[dict[str, Any]] = [
     {"kind": "error", "code": "Unavailable"},
     {"kind": "error", "code": "UnauthorizedOperation"},
 ]
+READ_S = 2.0
 CIDRS = [f"10.{60 + number}.0.0/16" for number in range(len(SPOILT))]
 
 
@@ -42,9 +43,10 @@ def last(ec2: EmbeddedEc2) -> int:
 
 
 def test_no_answer_to_a_read_changes_a_route(
-    ec2: EmbeddedEc2, net: Network, hosts: Hosts, start_daemon: StartDaemon
+    ec2: EmbeddedEc2, net: Network, hosts: Hosts, start_daemon: StartDaemon, tmp_path: Path
 ) -> None:
-    daemon = start_daemon()
+    code = f"from vpcrouter.aws import ec2\nec2.READ_TIMEOUT_S = {READ_S}\n"
+    daemon = start_daemon(env=run_early(code, tmp_path))
     chosen = wait_target(net, set(HOSTS))
     daemon.wait_healthy()
     since = last(ec2)
@@ -59,6 +61,9 @@ def test_no_answer_to_a_read_changes_a_route(
     wait_until(lambda: ec2.calls(since)[-1].action.startswith("Describe"), 10, daemon.log)
     hosts.kill(chosen)
     wait_target(net, set(HOSTS) - {chosen})
+    # It ends at its time limit, byte by byte as it comes.
+    daemon.wait_log("cannot read EC2", count=len(SPOILT))
+    assert daemon.json("/")["workers"]["reconciler"]["generation"] == 1
 
 
 @pytest.fixture
