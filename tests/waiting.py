@@ -6,8 +6,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25
-SHARE = 4
+PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.5
+SHARE = 10
 """So much longer a pause is than the look before it, so that waiting keeps no core busy."""
 
 

@@ -46,14 +46,13 @@ class ChildProcess:
         os.close(self._pidfd)
 
 
-def reap_others(known: frozenset[int]) -> bool:
+def reap_others(known: frozenset[int]) -> None:
     """Reap children that have ended and are not `known`: orphans that this process adopted.
 
-    Returns whether all were seen: a known one that has ended hides those behind it.
+    A known one that has ended hides those behind it until it is reaped.
     """
     with contextlib.suppress(ChildProcessError):  # no children at all
         while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if ended.si_pid in known:
-                return False
+                return
             os.waitpid(ended.si_pid, 0)
-    return True
