@@ -22,8 +22,8 @@ PAGE_HEAD = """\
 Every option can be given as a flag or in the INI file: `--route_recheck_interval 10`, or
 `route_recheck_interval = 10` in section `[vpcrouter]`; a plugin's options are in the section
 named after it. Flags override the file. Durations are in seconds, fractions allowed. All errors
-are reported at once, each with file, section and option, and end the daemon with exit status 78;
-`--check` validates the configuration and exits.
+are reported at once, an invalid value with its file, section and option, and end the daemon with
+exit status 78; `--check` validates the configuration and exits.
 
 `vpcrouterd` reads `/etc/vpcrouter.ini` unless `--config` names another file; `vpcrouter` reads a
 file only with `--config`. Generated from the option declarations by `make docs`.

@@ -106,7 +106,7 @@ def main(venv: Path, extra: str) -> int:
         say(why)
         return 1
     started_s = time.monotonic()
-    say(f"Installing what `{extra}` in setup.cfg names into {venv} (once; under a minute) ...")
+    say(f"Installing what `{extra}` in setup.cfg names into {venv} (once; a minute or two) ...")
     if not (venv / "bin" / "pip").exists():
         made = subprocess.run([sys.executable, "-m", "venv", str(venv)], check=False)
         if made.returncode:

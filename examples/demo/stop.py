@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import sys
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -42,9 +43,14 @@ class Stop:
             raise StoppedError
 
     def wait(self, seconds: float) -> None:
-        """Sleep. Raises StoppedError on a signal."""
-        select.select([self._fd], [], [], seconds)
+        """Sleep. Raises StoppedError on a signal, BrokenPipeError once the output is unreadable."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        poll.register(sys.stdout.fileno(), 0)  # its terminal was closed, or the pipe's other end
+        lost = {sys.stdout.fileno()} & {fd for fd, _ in poll.poll(1000 * seconds)}
         self.check()
+        if lost:
+            raise BrokenPipeError
 
     def poll(self, look: Callable[[], T], limit_s: float, every_s: float = 0.02) -> T:
         """The first truthy answer of `look`, or the last one after `limit_s`."""

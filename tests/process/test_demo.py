@@ -24,7 +24,8 @@ STAGES = ("killed", "detected", "decided", "replaced", "seen", "verified")
 class DemoRun:
     """The demo in a process of its own, with a temporary folder of its own."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, to: int | None = None) -> None:
+        """Its output goes to a file, or to the file descriptor `to`."""
         self.folder = folder
         self._mark = uuid.uuid4().hex
         self._out_path = folder.with_name("out")
@@ -35,7 +36,7 @@ class DemoRun:
                 cwd=ROOT,
                 env=env,
                 stdin=subprocess.DEVNULL,
-                stdout=out,
+                stdout=out if to is None else to,
                 stderr=subprocess.STDOUT,
             )
 
@@ -67,12 +68,12 @@ class DemoRun:
 
 
 @contextlib.contextmanager
-def demo(*arguments: str) -> Iterator[DemoRun]:
+def demo(*arguments: str, to: int | None = None) -> Iterator[DemoRun]:
     # In /tmp itself: a UNIX socket's path has 107 bytes at most.
     with tempfile.TemporaryDirectory(dir="/tmp") as parent:
         folder = Path(parent) / "t"
         folder.mkdir()
-        run = DemoRun(folder, *arguments)
+        run = DemoRun(folder, *arguments, to=to)
         try:
             yield run
         finally:
@@ -162,4 +163,14 @@ def test_a_killed_daemon_is_told() -> None:
         os.kill(int(pid), signal.SIGTERM)
         assert run.process.wait(15 * PATIENCE) == 1
         run.wait_output(r"vpcrouterd exited with status 0; the end of its log:\n.*timestamp=")
+        run.assert_nothing_is_left()
+
+
+def test_when_nobody_can_read_its_output_any_more_everything_is_removed() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as output, demo(to=writing) as run:
+        os.close(writing)
+        assert any(b"examples/demo/host.py" in line for line in output)
+        output.close()
+        assert run.process.wait(15 * PATIENCE) == 1
         run.assert_nothing_is_left()

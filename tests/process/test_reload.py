@@ -97,6 +97,7 @@ def test_signals_restart_nobody_when_nothing_has_changed(daemon: Daemon) -> None
     daemon.wait_log('event="latest message" subject=tcp kind=HealthReport')
     reload(daemon)
     assert daemon.worker_pids() == before
+    assert "level=error" not in daemon.log()
     daemon.wait_healthy()
 
 

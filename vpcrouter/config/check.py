@@ -29,9 +29,15 @@ def convert(
         try:
             values[option.name] = option.kind.convert(text.strip())
         except ValueError as error:
-            but = "" if option.is_secret else f", not {text!r}"
-            faults[option.name] = f"{source}: {error}{but}"
+            faults[option.name] = f"{source}: {error}{_but(str(error), option, text)}"
     return values, faults
+
+
+def _but(fault: str, option: Option, text: str) -> str:
+    """The value, unless it is a secret or the fault quotes the part of it that is wrong."""
+    if option.is_secret or fault.startswith("'"):
+        return ""
+    return f", not {text!r}" if fault.startswith("must ") else f": {text!r}"
 
 
 def check(values: Mapping[str, Any], plugins: Iterable[type[Plugin]]) -> list[str]:

@@ -49,4 +49,4 @@ class PlanLog:
         more, more_gone = (max(0, len(each) - LOGGED_AT_ONCE) for each in (new, gone))
         if more or more_gone:
             text = "further problems not logged; see /route_info"
-            self._log.warning(text, new=more, no_longer_so=more_gone)
+            self._log.warning(text, new=more, resolved=more_gone)

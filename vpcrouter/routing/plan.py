@@ -48,10 +48,10 @@ class Plan:
         """What was decided, in one sentence."""
         counts = Counter(change.urgency for change in self.changes)
         names = {
-            Urgency.FAILED: "moved off failed targets",
-            Urgency.MISSING: "created",
-            Urgency.HOUSEKEEPING: "corrected",
-            Urgency.UNWANTED: "deleted",
+            Urgency.FAILED: "to move off failed targets",
+            Urgency.MISSING: "to create",
+            Urgency.HOUSEKEEPING: "to correct",
+            Urgency.UNWANTED: "to delete",
         }
         said = [
             f"{count_of(counts[urgency], 'route')} {name}"

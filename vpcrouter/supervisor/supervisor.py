@@ -201,6 +201,7 @@ class Supervisor:
                 self._obey(message)
         elif isinstance(message, SettingsReport):
             if child.role == SETTINGS:
+                child.life.stop(time.monotonic())  # it exits of its own accord
                 self._on_settings(message)
         else:
             self._pool.relay.pass_on(envelope)

@@ -281,6 +281,14 @@ def test_a_command_line_that_cannot_be_read_hides_no_faults_of_the_file_and_inve
             "health vpcrouter.routing.plan: vpcrouter.routing.plan:Plan is not a worker class",
         ),
         (["-m", ""], "--mode: must not be empty, not ''"),
+        (
+            ["--ignore_routes", "10.0.0.1,here"],
+            "--ignore_routes: 'here' is neither an IP address nor a CIDR",
+        ),
+        (
+            ["--logfile", "~nobody-of-this-name/x"],
+            "--logfile: names a home directory that does not exist: '~nobody-of-this-name/x'",
+        ),
         (["--state_dir", "~nobody-of-this-name"], "--state_dir: names a home directory"),
     ],
 )

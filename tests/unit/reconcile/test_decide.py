@@ -48,7 +48,7 @@ def test_before_anything_is_known_it_waits() -> None:
 def test_a_failed_hosts_route_is_to_be_moved() -> None:
     found = decider().decide(A_FAILED, ON_A, [], 5.0)
     assert found.plan.changes == (TO_B,)
-    assert found.sentence() == "1 route moved off failed targets"
+    assert found.sentence() == "1 route to move off failed targets"
     assert not found.waiting
     assert found.made_at == 5.0
     assert found.withheld == ()

@@ -100,8 +100,8 @@ def test_what_only_has_to_be_waited_for_is_no_warning(log: Log, is_wait: bool, l
     ("before", "after", "more"),
     [
         (0, LOGGED_AT_ONCE, None),
-        (0, LOGGED_AT_ONCE + 5, {"new": 5, "no_longer_so": 0}),
-        (LOGGED_AT_ONCE + 3, 0, {"new": 0, "no_longer_so": 3}),
+        (0, LOGGED_AT_ONCE + 5, {"new": 5, "resolved": 0}),
+        (LOGGED_AT_ONCE + 3, 0, {"new": 0, "resolved": 3}),
     ],
 )
 def test_of_many_problems_some_are_logged(

@@ -353,7 +353,8 @@ def test_failed_routes_first_housekeeping_and_deletions_last() -> None:
         (Urgency.UNWANTED, "rtb-1", cidrs[0]),
     ]
     assert found.sentence() == (
-        "1 route moved off failed targets, 1 route created, 2 routes corrected, 1 route deleted"
+        "1 route to move off failed targets, 1 route to create, 2 routes to correct, "
+        "1 route to delete"
     )
 
 
@@ -362,7 +363,7 @@ def test_failed_routes_first_housekeeping_and_deletions_last() -> None:
     [
         (health("a"), ["eni-a"], "nothing to do"),
         (health("", "", "abc"), ["eni-a"], "nothing to do; 1 problem"),
-        (health("b", "", "a"), ["eni-a", "eni-a"], "2 routes moved off failed targets"),
+        (health("b", "", "a"), ["eni-a", "eni-a"], "2 routes to move off failed targets"),
     ],
 )
 def test_sentence(state: Health, targets: Sequence[str], sentence: str) -> None:
