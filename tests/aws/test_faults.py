@@ -353,10 +353,14 @@ def test_a_neighbour_drinks_from_the_same_bucket(net: Network) -> None:
 
 def test_the_buckets_of_ec2_are_of_reads_too(net: Network) -> None:
     net.ec2.settings(bucket="ec2")
+    began_s = time.monotonic()
     count = admitted(120, net.client.describe_network_interfaces)
-    assert 50 <= count < 90, "neither paginated nor filtered: 50, and 10 a second"
+    most = 51 + 10 * (time.monotonic() - began_s)
+    assert 50 <= count <= most, "neither paginated nor filtered: 50, and 10 a second"
     net.client.describe_network_interfaces(MaxResults=100)
-    assert 50 <= replaced(net, 90) < 70
+    began_s = time.monotonic()
+    count = replaced(net, 90)
+    assert 50 <= count <= 51 + 5 * (time.monotonic() - began_s)
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,7 @@ BAD = {
 def test_bad_settings_change_nothing_and_say_why(
     daemon: Daemon, ini: Ini, net: Network, hosts: Hosts
 ) -> None:
+    daemon.wait_running()
     before = daemon.worker_pids()
     good = dict(ini.general)
     for (option, value), said in BAD.items():
