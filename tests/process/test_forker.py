@@ -145,6 +145,41 @@ def test_a_worker_holds_its_own_descriptors_only(
     assert kinds == ["anon", "log", "pipe", "pipe", "pipe", "pipe"], "selector, channels, wake"
 
 
+INPUT = """
+import os, sys
+if "tests.process.driver" in sys.orig_argv:
+    os.dup2(os.pipe()[0], 0)
+"""
+
+
+@pytest.mark.parametrize("first", ["", NO_FORKER], ids=["forked", "interpreter"])
+def test_a_worker_has_nothing_to_read(
+    first: str, supervise: StartSupervised, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_first(INPUT + first, tmp_path, monkeypatch)
+    supervised = supervise(OBSERVER)
+    pid = supervised.wait_running()["observer"].pid or 0
+    assert str(Path(f"/proc/{pid}/fd/0").readlink()) == "/dev/null"
+
+
+CHILDREN_IGNORED = """
+import signal, sys
+if "tests.process.driver" in sys.orig_argv:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+"""
+
+
+def test_a_parent_that_ignored_its_children_costs_no_exit_status(
+    supervise: StartSupervised, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_first(CHILDREN_IGNORED, tmp_path, monkeypatch)
+    supervised = supervise(OBSERVER, ONE)
+    before = supervised.wait_running()
+    os.kill(before["one"].pid or 0, signal.SIGKILL)
+    assert supervised.wait_replaced("one", before["one"]).last_exit == "signal 9"
+    assert "forker lost" not in supervised.log()
+
+
 def test_orphans_are_reaped(supervise: StartSupervised) -> None:
     supervised = supervise(OBSERVER, ("old", MONITOR, "Ancestor"))
     supervised.wait_running()

@@ -6,6 +6,7 @@ credentials that were revoked before their time would need a restart.
 """
 
 import threading
+import time
 from typing import Any
 
 from botocore.credentials import Credentials, ReadOnlyCredentials, create_credential_resolver
@@ -24,6 +25,10 @@ REFUSED_CODES = frozenset(
 )
 """Errors that may end with other credentials ("Error codes for the Amazon EC2 API"). Some are
 also those of a clock that is wrong."""
+AGAIN_S = 5.0
+"""From a look-up after a refusal to the next one: some refusals do not end with others."""
+PATIENCE_S = 0.5
+"""How long a request waits for the look-up of another one before it goes by those refused."""
 
 
 class CurrentCredentials(Credentials):
@@ -36,11 +41,12 @@ class CurrentCredentials(Credentials):
         self._lock = threading.Lock()
         self._found: Credentials | None = None
         self._is_refused = False
+        self._again_at = 0.0
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """What the next request is signed with. Raises NoCredentialsError."""
         found = self._found
-        if found is None or self._is_refused:
+        if found is None or self._must_look():
             found = self._look()
         return found.get_frozen_credentials()
 
@@ -49,15 +55,33 @@ class CurrentCredentials(Credentials):
         if event["parsed"].get("Error", {}).get("Code") in REFUSED_CODES:
             self._is_refused = True
 
+    def _must_look(self) -> bool:
+        return self._is_refused and time.monotonic() >= self._again_at
+
     def _look(self) -> Credentials:
-        with self._lock:
-            if self._found is None or self._is_refused:
-                chain = create_credential_resolver(self._session, region_name=self._region)
-                self._found = chain.load_credentials() or self._found
-                self._is_refused = False
+        found = self._found
+        if found is None:
+            self._lock.acquire()
+        elif not self._lock.acquire(timeout=PATIENCE_S):
+            return found
+        try:
+            if self._found is None or self._must_look():
+                self._found = self._load() or self._found
             if self._found is None:
                 raise NoCredentialsError
             return self._found
+        finally:
+            self._lock.release()
+
+    def _load(self) -> Credentials | None:
+        """May take seconds where a service of the chain does not answer."""
+        try:
+            chain = create_credential_resolver(self._session, region_name=self._region)
+            found: Credentials | None = chain.load_credentials()
+        finally:
+            self._again_at = time.monotonic() + AGAIN_S if self._is_refused else 0.0
+        self._is_refused = False
+        return found
 
 
 class CredentialChain:

@@ -80,7 +80,7 @@ class Ec2:
     def observe(self, hosts: Callable[[], Collection[str]]) -> View:
         """Read the whole VPC, or, of a large one, the interfaces of `hosts` and of routes only."""
         # Tables before interfaces: a target that is missing from the later read is gone.
-        tables = self._all_tables()
+        tables = _once_each(self._all_tables())
         if not tables:
             raise Ec2Error(
                 "DescribeRouteTables",
@@ -107,7 +107,7 @@ class Ec2:
         """Read only what `request` names."""
         tables: list[RouteTable] = []
         if request.tables:
-            tables = self._tables(_filter("route-table-id", request.tables))
+            tables = _once_each(self._tables(_filter("route-table-id", request.tables)))
         interfaces, fault = self._interfaces.carrying(request.addresses)
         return PartialRead(request, tuple(tables), tuple(interfaces), fault)
 
@@ -197,5 +197,11 @@ def _is_target(key: str) -> bool:
     return key.endswith(("Id", "Arn")) and not key.endswith("OwnerId") and "Destination" not in key
 
 
+def _once_each(tables: Iterable[RouteTable]) -> list[RouteTable]:
+    """The latest of each: a table can be on two pages if others appear or vanish in between."""
+    return list({table.id: table for table in tables}.values())
+
+
 def _subnet(item: Mapping[str, Any]) -> Subnet:
-    return Subnet(item["SubnetId"], item["CidrBlock"], item["AvailabilityZone"])
+    """An IPv6-only subnet has no CIDR block."""
+    return Subnet(item["SubnetId"], item.get("CidrBlock", ""), item["AvailabilityZone"])

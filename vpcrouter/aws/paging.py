@@ -9,6 +9,9 @@ from vpcrouter.errors import Ec2Error
 if TYPE_CHECKING:
     from mypy_boto3_ec2.client import EC2Client
 
+MOST_PAGES = 1000
+"""More are no answer: a reading that never ends would never be reported."""
+
 T = TypeVar("T")
 
 
@@ -46,5 +49,8 @@ def pages(
         items = [convert(item) for item in page[result_key]]
         return Page(items, bool(page.get("NextToken")))
 
-    while (page := mapping_errors(name, next_page)) is not None:
+    for _ in range(MOST_PAGES):
+        if (page := mapping_errors(name, next_page)) is None:
+            return
         yield page
+    raise Ec2Error(name, UNREADABLE, f"more than {MOST_PAGES} pages")

@@ -31,6 +31,6 @@ def search_rarely(read: int) -> None:
     traverse: collections while reading a large VPC delayed failovers by up to 0.25 s. For a small
     VPC the same thresholds would let 10 MiB of garbage accumulate in an hour.
     """
-    if not gc.get_freeze_count():
+    if gc.get_threshold()[1:] != GENERATIONS:  # the first call; the forker has frozen objects, too
         gc.freeze()
     gc.set_threshold(max(MIN_YOUNG, 2 * read), *GENERATIONS)

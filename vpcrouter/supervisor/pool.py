@@ -114,6 +114,8 @@ class WorkerPool:
             self._on_no_process(child, result)
             return
         child.began(result)
+        if child.life.state == ProcessStates.STOPPING:  # since this turn began
+            child.send_signal(signal.SIGTERM)
         log.info(
             "worker started",
             subject=child.name,

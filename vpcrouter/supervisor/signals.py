@@ -25,6 +25,8 @@ class SignalQueue:
         signal.set_wakeup_fd(self._writer_fd, warn_on_full_buffer=False)
         for number in (*STOP_SIGNALS, *OTHER_SIGNALS):
             signal.signal(number, lambda received, _frame: self._received.append(received))
+        # Ignored, as a parent may have left it, the kernel would discard exit statuses.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
     def fileno(self) -> int:
         return self._wake_fd

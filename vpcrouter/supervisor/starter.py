@@ -219,7 +219,10 @@ def _interpret(module: str, call: str, kept: socket.socket) -> ChildProcess:
     code = f"import sys; sys.path[:] = {sys.path!r}\n"
     code += f"from vpcrouter.supervisor import {module}; {module}.{call}"
     process = subprocess.Popen(  # noqa: S603 - our own interpreter
-        (sys.executable, "-c", code), pass_fds=[kept.fileno()], process_group=0
+        (sys.executable, "-c", code),
+        stdin=subprocess.DEVNULL,  # reading a terminal would stop a process group in the background
+        pass_fds=[kept.fileno()],
+        process_group=0,
     )
     process.returncode = 0  # a ChildProcess waits for it, so this object must not
     return ChildProcess(process.pid)

@@ -1,13 +1,18 @@
 """Credentials are looked up again when there are none, and after AWS has refused them."""
 
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import botocore.session
 import pytest
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.stub import Stubber
 
+from tests.waiting import wait_until
+from vpcrouter.aws import credentials as finding
 from vpcrouter.aws.credentials import REFUSED_CODES, CredentialChain, CurrentCredentials
 
 
@@ -64,6 +69,51 @@ def test_those_refused_are_kept_while_there_are_no_others(
     file.unlink()
     refused(credentials, "AuthFailure")
     assert credentials.get_frozen_credentials().access_key == "old"
+
+
+class SlowChain:
+    """Finds the same ones each time; after the first time it takes as long as it is held."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.go_on = threading.Event()
+
+    def load_credentials(self) -> Credentials:
+        self.looks += 1
+        if self.looks > 1:
+            assert self.go_on.wait(30)
+        return Credentials("same", "s")
+
+
+@pytest.fixture
+def chain(monkeypatch: pytest.MonkeyPatch) -> SlowChain:
+    slow = SlowChain()
+    monkeypatch.setattr(finding, "create_credential_resolver", lambda *_, **__: slow)
+    return slow
+
+
+def test_what_is_refused_whatever_the_credentials_does_not_slow_down_the_rest(
+    credentials: CurrentCredentials, chain: SlowChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service of the chain hangs, and one request is refused again and again."""
+    monkeypatch.setattr(finding, "PATIENCE_S", 0.01)
+    credentials.get_frozen_credentials()
+    refused(credentials, "AuthFailure")
+    looker = threading.Thread(target=credentials.get_frozen_credentials)
+    looker.start()
+    wait_until(lambda: chain.looks == 2, 10, "a look-up")
+    began_s = time.monotonic()
+    assert credentials.get_frozen_credentials().access_key == "same"
+    assert time.monotonic() - began_s < 5, "it did not wait for the look-up"
+    chain.go_on.set()
+    looker.join(30)
+    for _ in range(3):
+        refused(credentials, "AuthFailure")
+        credentials.get_frozen_credentials()
+    assert chain.looks == 2
+    monkeypatch.setattr(time, "monotonic", lambda: began_s + 1000)
+    credentials.get_frozen_credentials()
+    assert chain.looks == 3
 
 
 def test_a_session_has_them_and_tells_them_what_aws_answers(file: Path) -> None:

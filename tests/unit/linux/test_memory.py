@@ -29,3 +29,11 @@ def test_what_is_there_the_first_time_is_left_alone() -> None:
     memory.search_rarely(0)
     assert gc.get_freeze_count() <= count
     assert later
+
+
+def test_what_a_forked_process_made_itself_is_left_alone_too() -> None:
+    gc.freeze()  # as the forker does
+    count = gc.get_freeze_count()
+    own = [[each] for each in range(1000)]
+    memory.search_rarely(0)
+    assert gc.get_freeze_count() >= count + len(own)

@@ -1,5 +1,9 @@
 """What the supervisor decides where no test with real processes can be sure to get it."""
 
+import select
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from vpcrouter.plugins.registry import PluginRef
 from vpcrouter.supervisor.child import Child
 from vpcrouter.supervisor.launch import Launch
 from vpcrouter.supervisor.lifecycle import LifePolicy
+from vpcrouter.supervisor.process import ChildProcess
 from vpcrouter.supervisor.reload import Reload
 from vpcrouter.supervisor.starter import OnStart, Starter
 from vpcrouter.supervisor.supervisor import Supervisor
@@ -98,3 +103,24 @@ def test_without_a_process_for_the_api_it_goes_on_and_tries_again(settings: Sett
     child = go_on(supervisor, "a")
     assert not supervisor._stopping
     assert child.life.deadline_s() is not None
+
+
+def test_a_process_that_begins_just_after_its_worker_was_stopped_is_told(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both in one turn, so that the start is not called off."""
+    requested: list[tuple[Launch, OnStart]] = []
+    monkeypatch.setattr(Starter, "start", lambda _starter, *request: requested.append(request))
+    supervisor = supervisor_of(settings, spec_of("a", API))
+    supervisor._go_by(supervisor._workforce)
+    supervisor._pool.do_due()
+    ((launch, done),) = requested
+    supervisor._stop(0)
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(10)"])
+    sleeper.returncode = 0  # waited for below
+    process = ChildProcess(sleeper.pid)
+    done(process)
+    ready, _, _ = select.select([process], [], [], 30)
+    assert ready
+    assert process.reap() == -signal.SIGTERM
+    launch.close()
