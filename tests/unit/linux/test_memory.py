@@ -29,3 +29,12 @@ def test_what_is_there_the_first_time_is_left_alone() -> None:
     memory.search_rarely(0)
     assert gc.get_freeze_count() <= count
     assert later
+
+
+def test_the_objects_left_alone_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen: list[bool] = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(True))
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: pytest.fail("this takes milliseconds"))
+    for read in (0, 20_000, 0):
+        memory.search_rarely(read)
+    assert len(frozen) == 1
