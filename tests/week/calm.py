@@ -45,11 +45,11 @@ class Calm:
         """For how long nothing has happened; 0 while a fault is in force."""
         return 0.0 if self.faults else self.clock.now_s - max(self._disturbed_s.values())
 
-    def faulty_until(self, but_for: str = "-") -> float:
-        """Until when EC2 or the network had a fault, one of that kind disregarded."""
-        if any(kind != but_for for kind in self.faults):
+    def faulty_until(self, *kinds: str) -> float:
+        """Until when EC2 or the network had a fault, of these kinds if any are named."""
+        if any(not kinds or kind in kinds for kind in self.faults):
             return self.clock.now_s
-        ended_s = (at_s for kind, at_s in self._ended_s.items() if kind != but_for)
+        ended_s = (at_s for kind, at_s in self._ended_s.items() if not kinds or kind in kinds)
         return max(ended_s, default=0.0)
 
     def is_quiet_but_for(self, cause: str, for_s: float) -> bool:

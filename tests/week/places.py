@@ -20,8 +20,10 @@ QUIET_S = 90.0
 LATE_S = 60.0
 """So long, beside that interval, a route may stay on a failed host, whatever happens with hosts,
 spec and tables; longer only while EC2 has a fault."""
+STILL_S = 30.0
 SWIFT_S = 1.0
-"""So long when nothing else happens: one call, and what waits for the rate of `ec2_burst`."""
+"""So long when nothing else happens, nor has for a while (`STILL_S` and the interval): one call,
+and what waits for the rate of `ec2_burst`."""
 BURST, RATE = 40, 5
 
 
@@ -127,7 +129,7 @@ class Places:
 
     def host_failed(self, host: str) -> None:
         """The daemon was told that a host failed: if nothing else happens, its routes move now."""
-        if not self.calm.is_quiet_but_for(host, self.recheck_s + QUIET_S):
+        if not self.calm.is_quiet_but_for(host, self.recheck_s + STILL_S):
             return
         count = sum(its == host for its in self._on_failed().values())
         within_s = SWIFT_S + max(0, count - BURST) / RATE

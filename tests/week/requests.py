@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.aws.calls import Call
 from tests.aws.conformance import violations
+from tests.week.budget import Budget
 from tests.week.calm import Calm
 from tests.week.clock import Clock
 from tests.week.daemon import DELETE_LIMIT, Daemon
@@ -31,6 +32,10 @@ SURPRISE_S = 60.0
 daemon may not know yet how a route is."""
 ALWAYS_DELETABLE = 10
 THROTTLED = "RequestLimitExceeded"
+UNCERTAIN = ("garbage", "network")
+"""The kinds of fault that leave it open whether a change was made."""
+LATE_S = 20.0
+"""For so long, a request may be under way."""
 
 
 @dataclass
@@ -45,6 +50,7 @@ class Requests:
     others: Others
     daemon: Daemon
     findings: Findings
+    budget: Budget
     carried: dict[str, frozenset[str]] = field(default_factory=dict)
     """The hosts that each interface has ever had."""
     _sent_s: dict[Key, list[float]] = field(default_factory=dict)
@@ -142,18 +148,32 @@ class Requests:
         if not is_so:
             return
         self.findings.counts["needless changes"] += 1
-        of_late = [at for at in self._sent_s.get(key, ()) if at > self.clock.now_s - 20.0]
-        if len(of_late) == 1 and self._is_known(key, but_for="stale"):
-            self._violation("a needless change", call, again_after_s=self.clock.now_s - of_late[0])
+        latest = [
+            at_s for at_s in self._sent_s.get(key, ()) if at_s > self.clock.now_s - 2 * LATE_S
+        ]
+        if len(latest) == 1 and self._is_sure(key):
+            for_s = round(self.clock.now_s - latest[0], 2)
+            self._violation("a change made twice", call, again_after_s=for_s)
 
-    def _is_known(self, key: Key, but_for: str = "-") -> bool:
-        """Whether the daemon can know how the route is, faults of that kind disregarded."""
-        since_s = self.clock.now_s - self.daemon.recheck_s - SURPRISE_S
+    def _is_sure(self, key: Key) -> bool:
+        """Whether the daemon can know what became of its last change of the route."""
+        until_s = self.clock.now_s - LATE_S
         return (
-            self.others.touched.get(key, 0.0) < since_s
-            and self.daemon.started_s < since_s
-            and self.calm.faulty_until(but_for) < since_s
+            self.calm.faulty_until(*UNCERTAIN) < until_s
+            and (self.daemon.generations == 1 or self.daemon.started_s < until_s)
+            and not self._is_news(key)
         )
+
+    def _is_known(self, key: Key) -> bool:
+        """Whether the daemon can know how the route is."""
+        since_s = self.clock.now_s - self.daemon.recheck_s - SURPRISE_S
+        is_read = self.daemon.started_s < since_s and self.calm.faulty_until() < since_s
+        return is_read and not self._is_news(key)
+
+    def _is_news(self, key: Key) -> bool:
+        """Whether others have written the route since it can have been read."""
+        since_s = self.clock.now_s - self.daemon.recheck_s - SURPRISE_S
+        return self.others.touched.get(key, 0.0) > since_s
 
     # ---- after ------------------------------------------------------------------------------
 
@@ -163,8 +183,10 @@ class Requests:
         code = answer.error_code if answer is not None else "no answer"
         if code is not None:
             counts[f"{call.action}: {code}"] += 1
-        if code == THROTTLED and not self.calm.has("neighbour"):
-            counts[f"{call.action}: throttled alone"] += 1
+        if code in (None, THROTTLED):
+            self.budget.asked(call.action)
+        if code == THROTTLED and call.action in READS and not self.calm.has("neighbour"):
+            self._violation("the daemon's reads alone are throttled", call)
         if call.action not in CHANGES:
             return
         before, after = self._before.pop(id(sent)), self.truth.route(_key(call))

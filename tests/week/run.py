@@ -15,7 +15,8 @@ from typing import Any, TextIO
 import structlog
 
 from tests.aws.network import Network
-from tests.week import budget, defects
+from tests.week import defects
+from tests.week.budget import Budget
 from tests.week.calm import Calm
 from tests.week.clock import START_S, Clock
 from tests.week.daemon import Daemon
@@ -46,10 +47,11 @@ class Week:
         rng = random.Random(seed)  # noqa: S311
         self.clock = clock = Clock()
         self.findings = Findings(clock)
+        self.budget = Budget(clock, self.findings)
         self.calm = calm = Calm(clock)
         self.ec2 = PlayedEc2(seed).start()
         self.wire = Wire(clock, self.ec2, rng)
-        self._rng, self._recheck_s, self._every_s = rng, recheck_s, every_s
+        self._rng, self.recheck_s, self._every_s = rng, recheck_s, every_s
         self.ends_s = START_S + hours * HOUR_S + LAST_S
         self.faults = Faults(clock, self.wire, calm, rng)
 
@@ -60,19 +62,19 @@ class Week:
             self._build()
             self.daemon.run()
             self.places.check()
-        budget.check(self.findings, self.clock.now_s - START_S, self._recheck_s)
+        self.budget.check(self.calm.events, self.recheck_s)
 
     def _build(self) -> None:
         clock, calm, rng = self.clock, self.calm, self._rng
         network = Network.build(self.ec2, tables=TABLES)
         truth = Truth(self.ec2.backend, network.vpc_id)
         hosts = Hosts(clock, network, calm, rng, self._tell)
-        self.daemon = Daemon(clock, network.vpc_id, self._recheck_s, hosts.ask, self._died)
+        self.daemon = Daemon(clock, network.vpc_id, self.recheck_s, hosts.ask, self._died)
         specs = Specs(clock, calm, rng, lambda spec: self._tell(SpecReport(spec)))
         others = Others(clock, network, truth, calm, rng)
         world = (hosts, specs, others)
-        requests = Requests(clock, truth, calm, *world, self.daemon, self.findings)
-        self.places = Places(clock, truth, calm, *world, requests, self.findings, self._recheck_s)
+        requests = Requests(clock, truth, calm, *world, self.daemon, self.findings, self.budget)
+        self.places = Places(clock, truth, calm, *world, requests, self.findings, self.recheck_s)
         hosts.build()
         others.build()
         specs.build()
@@ -115,6 +117,7 @@ def report(week: Week, seed: int, took_s: float) -> dict[str, Any]:
             "median": round(statistics.median(failovers_s), 2),
             "longest": round(failovers_s[-1], 2),
         },
+        "limits": week.budget.limits(week.calm.events, week.recheck_s),
         "counts": dict(sorted(found.counts.items())),
         "violations": found.violations,
     }
