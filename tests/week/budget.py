@@ -16,8 +16,8 @@ PARALLEL = 16 + 4
 """So many calls may be under way when the first one is refused, and a few of its estimates."""
 FASTER = 1.4
 """How far `vpcrouter.routing.pace` goes beyond the rate, to find out whether there is more."""
-A_READ, A_CHANGE, AN_EVENT = 3, 4, 60
-"""Attempts of one read; reads after a change, and attempts of one; retries because of one event."""
+READS_OF_EVENT, RETRIES_OF_EVENT = 3, 10
+"""So many reads and changes one event explains, on average: retries, for the most part."""
 OF_CHANGES = ("CreateRoute", "ReplaceRoute", "DeleteRoute")
 OF_READS = ("DescribeRouteTables", "DescribeSubnets", "DescribeNetworkInterfaces")
 
@@ -57,11 +57,10 @@ class Budget:
         """How many calls of each kind all that has happened explains."""
         counts = self.findings.counts
         rechecks = int((self.clock.now_s - START_S) / recheck_s)
-        changes = sum(counts[action] for action in OF_CHANGES)
-        reads = A_READ * rechecks + A_CHANGE * changes + AN_EVENT * events
+        reads = 2 * rechecks + counts["changed routes"] + READS_OF_EVENT * events
         return {
             **dict.fromkeys(OF_READS, reads),
-            "changes": A_CHANGE * counts["changed routes"] + AN_EVENT * events,
+            "changes": 2 * counts["changed routes"] + RETRIES_OF_EVENT * events,
         }
 
     def check(self, events: int, recheck_s: float) -> None:

@@ -46,7 +46,7 @@ class Events:
             "zone dies": (2, self._zone_death),
             "host flaps": (3, lambda: hosts.flap(rng.choice(HOSTS), rng.randint(1, 6))),
             "hosts unknown": (3, self._loss_of_sight),
-            "prober isolated": (2, lambda: hosts.isolate(self._minutes(1, 10))),
+            "prober isolated": (2, self._isolation),
             "interface replaced": (3, lambda: hosts.replace_interface(rng.choice(MOVABLE))),
             "address moved": (3, hosts.move_address),
             "spec changed": (6, self.specs.change),
@@ -97,6 +97,12 @@ class Events:
         zone = f"127.0.{self.rng.randint(1, 3)}."
         for host in [host for host in self.hosts.up if host.startswith(zone)]:
             self.hosts.die(host, self._minutes(2, 30))
+
+    def _isolation(self) -> None:
+        """Meanwhile somebody adds routes that are to be deleted, though not now."""
+        for_s = self._minutes(2, 10)
+        self.hosts.isolate(for_s)
+        self.clock.after(self.rng.uniform(0, for_s), self.others.intrude)
 
     def _loss_of_sight(self) -> None:
         hosts = self.rng.sample(HOSTS, self.rng.choice((1, 2, len(HOSTS))))

@@ -112,7 +112,8 @@ class Requests:
             self._violation("a route of the spec deleted", call)
         if is_ignored(key.cidr):
             self._violation("a route inside ignore_routes deleted", call)
-        if all(self.is_withheld(spec) for spec in specs):
+        without = [spec for spec in specs if key.cidr not in spec.routes]
+        if without and all(self.is_withheld(spec) for spec in without):
             self._violation("a deletion that delete_limit forbids", call)
 
     def is_withheld(self, spec: RouteSpec) -> bool:
@@ -197,7 +198,7 @@ class Requests:
     def _time_failover(self, before: RealRoute | None) -> None:
         on_it = self.carried.get(before.interface or "", frozenset()) if before else frozenset()
         failed = [h for h in on_it if self.hosts.state(h) is State.FAILED]
-        if failed and self.calm.faulty_until() < self.clock.now_s - SURPRISE_S:
+        if failed and self.calm.is_quiet_but_for(failed[0], SURPRISE_S):
             self.findings.failovers_s.append(self.clock.now_s - self.hosts.failed_s(failed[0]))
 
     def _violation(self, rule: str, call: Call, **facts: Any) -> None:
