@@ -5,6 +5,7 @@
 # make docs    what follows from the option declarations
 # make chaos   everything breaks at once, for five minutes (ARGS='--seed 1 --seconds 60'): workers,
 #              EC2, disk, and, in network namespaces of its own, the hosts and the way to them
+# make week    weeks of the reconciler in played time, of 20 seeds (ARGS='--seed 1', '--seeds 3')
 # make coverage  the branches that unit tests take: all of those in the pure rooms
 # make soak    a thousand workers die, and nothing leaks
 # make format  mend what ruff can   make clean   remove what these made
@@ -19,7 +20,7 @@ JOBS ?= 3
 TEST_DEPS := curl dbus etcd-client etcd-server iproute2 iputils-ping libcap2-bin logrotate \
 	man-db netcat-openbsd nftables openssl procps systemd util-linux
 
-.PHONY: demo test test-deps lint format bench chaos soak docs clean
+.PHONY: demo test test-deps lint format bench chaos week soak docs clean
 
 demo: $(VENV)/made-demo
 	$(BIN)/python -m examples.demo $(ARGS)
@@ -47,6 +48,9 @@ bench: $(VENV)/made-bench
 
 chaos: $(VENV)/made
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+week: $(VENV)/made
+	$(BIN)/python -m tests.week $(ARGS)
 
 soak: $(VENV)/made
 	VPCROUTER_DEATHS=1000 $(BIN)/pytest tests/process/test_leaks.py $(ARGS)

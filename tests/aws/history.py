@@ -94,6 +94,11 @@ class History:
         elif not self._seen:
             self.record()
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether reads may show what was."""
+        return self._kept_s > 0
+
     def record(self) -> None:
         """Note the present state; to be called after everything that may have changed it."""
         if self._kept_s <= 0:

@@ -92,6 +92,7 @@ class InterfaceReader:
         except Ec2Error as error:
             if error.code != TIMED_OUT:
                 raise
+            self._progressed()  # what follows has a time limit of its own
             return None
         return found
 

@@ -157,6 +157,15 @@ def test_a_vpc_that_cannot_be_read_in_time_is_a_large_one() -> None:
     assert played.read(A) == ({"eni-a"}, Scope(frozenset({A})))
 
 
+def test_reading_by_name_after_a_time_out_has_a_time_of_its_own() -> None:
+    played = Played(item("eni-a", A))
+    played.client.refuses = INTERFACES, None
+    played.client.refusal = Ec2Error("DescribeNetworkInterfaces", "ReadTimeoutError", "")
+    played.read()
+    assert played.asked == [None]
+    assert played.pages == 1
+
+
 def test_any_other_error_is_one() -> None:
     played = Played(item("eni-a", A))
     played.client.refuses = INTERFACES, None

@@ -37,3 +37,12 @@ def test_what_a_forked_process_made_itself_is_left_alone_too() -> None:
     own = [[each] for each in range(1000)]
     memory.search_rarely(0)
     assert gc.get_freeze_count() >= count + len(own)
+
+
+def test_the_objects_left_alone_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen: list[bool] = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(True))
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: pytest.fail("this takes milliseconds"))
+    for read in (0, 20_000, 0):
+        memory.search_rarely(read)
+    assert len(frozen) == 1
