@@ -15,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 # The tests wait more than they work.
-JOBS ?= 3
+JOBS ?= 5
 # Without one of them, the tests that use it are skipped.
 TEST_DEPS := curl dbus etcd-client etcd-server iproute2 iputils-ping libcap2-bin logrotate \
 	man-db netcat-openbsd nftables openssl procps systemd util-linux
