@@ -16,7 +16,7 @@ PARALLEL = 16 + 4
 """So many calls may be under way when the first one is refused, and a few of its estimates."""
 FASTER = 1.4
 """How far `vpcrouter.routing.pace` goes beyond the rate, to find out whether there is more."""
-READS_OF_EVENT, RETRIES_OF_EVENT = 3, 10
+READS_OF_EVENT, RETRIES_OF_EVENT = 3, 30
 """So many reads and changes one event explains, on average: retries, for the most part."""
 OF_CHANGES = ("CreateRoute", "ReplaceRoute", "DeleteRoute")
 OF_READS = ("DescribeRouteTables", "DescribeSubnets", "DescribeNetworkInterfaces")

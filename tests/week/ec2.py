@@ -92,6 +92,10 @@ class PlayedEc2(EmbeddedEc2):
         assert call is not None
         return environ, call
 
+    def execute_for_others(self, environ: Environ) -> Answer:
+        """The answer to another tool, whose own faults and retries are not played."""
+        return run(self._memory, environ)
+
     def execute(self, environ: Environ) -> Answer:
         """The answer of EC2, or of a fault. Raises NoAnswerError."""
         started: list[tuple[str, list[tuple[str, str]]]] = []

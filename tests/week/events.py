@@ -50,6 +50,7 @@ class Events:
             "interface replaced": (3, lambda: hosts.replace_interface(rng.choice(MOVABLE))),
             "address moved": (3, hosts.move_address),
             "spec changed": (6, self.specs.change),
+            "spec rewritten": (1, self.specs.rewrite),
             "spec mistaken": (1, lambda: self.specs.mistake(self._minutes(1, 20))),
             "daemon killed": (3, self.daemon.die),
             "hybrid nodes' gateway elected": (1, others.lead),
@@ -67,7 +68,7 @@ class Events:
             "not permitted": (2, self._forbidding),
             "stale reads": (5, lambda: faults.stale(self._minutes(2, 20))),
             "network": (5, lambda: faults.network(self._minutes(0.2, 10))),
-            "neighbour": (4, lambda: faults.neighbour(self._minutes(2, 20))),
+            "neighbour": (4, self._neighbour),
         }
         self._next()
 
@@ -103,6 +104,11 @@ class Events:
         for_s = self._minutes(2, 10)
         self.hosts.isolate(for_s)
         self.clock.after(self.rng.uniform(0, for_s), self.others.intrude)
+
+    def _neighbour(self) -> None:
+        """Meanwhile there is more to change than the buckets give."""
+        self.faults.neighbour(self._minutes(2, 20))
+        self.clock.after(self.rng.uniform(10, 100), self.specs.rewrite)
 
     def _loss_of_sight(self) -> None:
         hosts = self.rng.sample(HOSTS, self.rng.choice((1, 2, len(HOSTS))))

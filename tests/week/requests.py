@@ -32,10 +32,11 @@ SURPRISE_S = 60.0
 daemon may not know yet how a route is."""
 ALWAYS_DELETABLE = 10
 THROTTLED = "RequestLimitExceeded"
-UNCERTAIN = ("garbage", "network")
-"""The kinds of fault that leave it open whether a change was made."""
+UNCERTAIN = ("garbage", "network", "outage", "keys refused")
+"""The kinds of fault that leave it open whether a change was made, or that keep the daemon from
+reading it."""
 LATE_S = 20.0
-"""For so long, a request may be under way."""
+"""For so long, a request may be under way, and the next read may be put off twice as long."""
 
 
 @dataclass
@@ -160,7 +161,7 @@ class Requests:
         """Whether the daemon can know what became of its last change of the route."""
         until_s = self.clock.now_s - LATE_S
         return (
-            self.calm.faulty_until(*UNCERTAIN) < until_s
+            self.calm.faulty_until(*UNCERTAIN) < until_s - LATE_S
             and (self.daemon.generations == 1 or self.daemon.started_s < until_s)
             and not self._is_news(key)
         )

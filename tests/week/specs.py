@@ -14,8 +14,6 @@ from vpcrouter.model.spec import RouteSpec, parse_spec
 CIDRS = tuple(f"10.{number}.0.0/16" for number in range(1, 25))
 FIRST = 18
 FEWEST = 15
-REWRITTEN = 0.3
-"""How often all hosts change: more changes than EC2 takes at once."""
 MISTAKEN = 3
 """So few CIDRs a spec has that somebody has torn: to follow it would delete most routes."""
 
@@ -44,13 +42,16 @@ class Specs:
             spec for (_, spec), end_s in zip(self.latest, ended, strict=True) if end_s >= since_s
         ]
 
+    def rewrite(self) -> None:
+        """Change all hosts: more changes than EC2 takes at once."""
+        if not self.is_mistaken:
+            self._put({cidr: self._some_hosts() for cidr in self.spec.routes})
+
     def change(self) -> None:
         """Add CIDRs, remove some, or change hosts."""
         if self.is_mistaken:
             return
         routes = dict(self.spec.routes)
-        if self.rng.random() < REWRITTEN:
-            routes = {cidr: self._some_hosts() for cidr in routes}
         for _ in range(self.rng.randint(1, 6)):
             cidr = self.rng.choice(CIDRS)
             if cidr in routes and len(routes) > FEWEST and self.rng.random() < 0.5:

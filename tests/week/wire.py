@@ -80,7 +80,7 @@ class Wire:
     def _send(self, session: Any, request: AWSPreparedRequest) -> AWSResponse:
         environ, call = self.ec2.read(request)
         if call.is_drivers:
-            return _response(request, self.ec2.execute(environ))
+            return _response(request, self.ec2.execute_for_others(environ))
         sent = Sent(call, self.clock.now_s)
         trouble = self._trouble(call.action)
         limit_s = session._timeout.read_timeout
