@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import ROOT, needs
 from tests.process.daemon import descendants
 from tests.process.supervised import (
     NO_FORKER,
@@ -133,6 +134,7 @@ def test_a_worker_is_a_child_of_the_supervisor_and_leads_its_group(
     assert int(fields[2]) == pid
 
 
+@needs(ROOT)  # a worker's memory and descriptors are hidden from its user
 @pytest.mark.parametrize("first", ["", NO_FORKER], ids=["forked", "interpreter"])
 def test_a_worker_holds_its_own_descriptors_only(
     first: str, supervise: StartSupervised, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -152,6 +154,7 @@ if "tests.process.driver" in sys.orig_argv:
 """
 
 
+@needs(ROOT)  # a worker's memory and descriptors are hidden from its user
 @pytest.mark.parametrize("first", ["", NO_FORKER], ids=["forked", "interpreter"])
 def test_a_worker_has_nothing_to_read(
     first: str, supervise: StartSupervised, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
