@@ -1,18 +1,27 @@
-"""Masks secrets in texts, such as passwords in URLs. Pure."""
+"""Masks secrets in texts, such as passwords in URLs. Pure.
+
+Anyone who reaches the API can have a text masked, so each pattern takes time proportional to the
+text's length: what a failed attempt has read, no later attempt reads again.
+"""
 
 import re
 from typing import Any
 
 MASK = "***"
 _VALUE = r"""[^\s&;,"'<>\\]+"""
+_ENDINGS = "|".join(
+    f"(?<={word})" for word in ("password", "passwd", "passphrase", "secret", "token", "key")
+)
 _SECRETS = re.compile(
     rf"""
       (?P<scheme>://) [^/?\#\s"'<>\\]* @
     | (?P<name>(?:pass(?:word|wd|phrase)|secret|token|credentials?|signature
                |(?:api|access|private)[_-]?key)(?:=|%3D)) {_VALUE}
-    | (?P<flag>--[a-z_-]*(?:pass(?:word|wd|phrase)|secret|token|key)\s) {_VALUE}
-    | (?P<user>(?:\s-u|--user)[\s=]?[^\s:"'<>\\]+:) {_VALUE}
-    | (?P<header>authorization["']?[:=]\s*["']?(?:Bearer|Basic)\s) {_VALUE}
+      # A whole word with dashes in it, read once: it cannot begin within a word.
+    | (?P<flag>(?<![a-z_-])(?=[a-z_-]*?--)[a-z_-]*+(?:{_ENDINGS})\s) {_VALUE}
+      # Ends before the next `--user`, where the next attempt begins.
+    | (?P<user>(?:\s-u|--user)[\s=]?(?:(?!--user(?!:))[^\s:"'<>\\])++:) {_VALUE}
+    | (?P<header>authorization["']?[:=]\s*+["']?(?:Bearer|Basic)\s) {_VALUE}
     """,
     re.VERBOSE | re.IGNORECASE,
 )

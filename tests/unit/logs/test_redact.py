@@ -1,6 +1,7 @@
 """What is secret is not shown."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -132,3 +133,39 @@ def test_a_secret_option_is_shown_nowhere() -> None:
     assert SECRET not in str(settings)
     shown_params = root(ApiState(settings))[0]["params"]
     assert shown_params == {"pigeon_code": "***"}
+
+
+UNITS = (
+    *("-", "_-", "--key", "--user", "--user ", "--user=", "--user:", " -u", " -u:", "://", "://a@"),
+    *("token=", "token= ", "authorization:", "authorization: ", "api_", "a", " "),
+)
+"""Each pattern's beginnings, so that every place of a text of these begins an attempt."""
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_twice_the_text_takes_twice_the_time(unit: str) -> None:
+    half, whole = ((unit * length)[:length] for length in (50_000, 100_000))
+
+    def cpu_s(text: str) -> float:
+        began_s = time.process_time()
+        redact(text)
+        return time.process_time() - began_s
+
+    pairs = [(cpu_s(half), cpu_s(whole)) for _ in range(3)]
+    assert min(long for _, long in pairs) < 3 * min(short for short, _ in pairs) + 0.002
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("--x--token hunter2", "--x--token ***"),
+        ("a--token hunter2", "a--token ***"),
+        ("-token hunter2 --x", "-token hunter2 --x"),
+        ("--user a--user:hunter2", "--user a--user:***"),
+        ("--user--user b:hunter2", "--user--user b:***"),
+        ("--user --user:hunter2", "--user --user:***"),
+        ("--user : no name", "--user : no name"),
+    ],
+)
+def test_words_that_begin_more_than_once(text: str, masked: str) -> None:
+    assert redact(text) == masked
