@@ -52,10 +52,7 @@ def _main(prog: str, arguments: Sequence[str], default_config: str | None) -> in
 def _run(settings: config.Settings) -> int:
     faulthandler.enable()
     values = settings.values
-    try:
-        logs.set_up(values["logfile"], values["verbose"], logs.SUPERVISOR, values["state_dir"])
-    except OSError as error:
-        raise ConfigError([f"logfile: {values['logfile']}: {error.strerror}"]) from None
+    logs.set_up(values["logfile"], values["verbose"], logs.SUPERVISOR, values["state_dir"])
     with control_socket.listening(values["control_socket"]) as control:
         listener = _listen(values["address"], values["port"])
         refuse_open(listener.getsockname()[0], AccessSettings.of(values))
