@@ -79,17 +79,23 @@ def test_lines_are_bounded_and_keep_both_ends_and_no_secret(tmp_path: Path) -> N
     assert "hunter2" not in line
 
 
+def test_a_long_value_leaves_room_for_the_others(tmp_path: Path) -> None:
+    line = say(f"logs.get('vpcrouter.test').info('e', a={3000 * 'x'!r}, b='there')", tmp_path)
+    assert "...[952 more characters]" in line
+    assert "b=there" in line
+
+
 def test_a_log_file_that_is_none_leaves_stderr(tmp_path: Path) -> None:
     said = say("logs.get('vpcrouter.test').info('event')", tmp_path, str(tmp_path / "no" / "file"))
     assert "event=event" in said
 
 
 def test_problems_are_those_of_the_handlers(tmp_path: Path) -> None:
-    code = "import time, json; time.sleep(0.2); print(logs.problems(), file=sys.stderr)"
     file = str(tmp_path / "no" / "file")
-    assert f"log file {file} cannot be written: No such file or directory" in say(
-        code, tmp_path, file
-    )
+    said = f"['log file {file} cannot be written: No such file or directory']"
+    code = "logs.get('vpcrouter.test').info('x'); logs.finish(); sys.stderr.write(PROBLEMS)"
+    code = code.replace("PROBLEMS", "str(logs.problems())")
+    assert said in say(code, tmp_path, file)
     assert "[]" in say(code, tmp_path)
     assert logs.problems() == []
     assert logging.getLogger().handlers
