@@ -21,7 +21,9 @@ class SettingsReader(Worker):
     def run(self, mailbox: Mailbox) -> None:
         given = self._command_line
         try:
-            report = SettingsReport(config.load(given.prog, given.arguments, given.default_config))
+            report = SettingsReport(
+                config.load(given.prog, given.arguments, given.default_config, is_reload=True)
+            )
         except ConfigError as error:
             report = SettingsReport(None, error.faults)
         mailbox.post(report)

@@ -23,13 +23,13 @@ ANSWER_S = 5.0
 ROOT = Path(__file__).parents[2]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port that several test runs at once are unlikely to share."""
     with socket.create_server(("127.0.1.10", 0)) as probe:
         return int(probe.getsockname()[1])
 
 
-CHECK_PORT = _free_port()
+CHECK_PORT = free_port()
 
 
 class Hosts:

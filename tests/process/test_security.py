@@ -220,6 +220,34 @@ class TestNames:
         if status == 421:
             assert "api_hosts" in text
 
+    @pytest.mark.parametrize(
+        ("target", "host", "status"),
+        [
+            ("http://localhost/", "localhost", 200),
+            ("HTTP://Router.Example.com:80/", "localhost", 200),
+            ("http://evil.example/", "localhost", 421),
+            ("http://evil.example/health", "localhost", 421),
+            ("https://10.0.0.1:1/", "localhost", 421),
+            ("http://localhost/", "evil.example", 421),
+            ("http://user@localhost/", "localhost", 400),
+            ("http:///", "localhost", 400),
+            ("evil.example:80", "localhost", 400),
+        ],
+    )
+    def test_a_target_in_absolute_form_is_one_of_the_names(
+        self, target: str, host: str, status: int, shared: Api
+    ) -> None:
+        """RFC 9112, 3.2.2: its host is the one that the request is for."""
+        with shared.connect() as client:
+            client.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            assert client.makefile().readline().split()[1] == str(status)
+
+    def test_a_name_of_dashes_costs_no_time(self, shared: Api) -> None:
+        """Masking secrets in the answer took 16 s for these."""
+        began_s = time.monotonic()
+        assert shared.status("/", Host=15_000 * "-") == 421
+        assert time.monotonic() - began_s < 8
+
     def test_no_other_sites_page(self, shared: Api) -> None:
         _, port = shared.where
         post = {"Content_Type": "application/json"}

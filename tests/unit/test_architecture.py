@@ -64,7 +64,11 @@ ONLY_IN = {
         "vpcrouter/supervisor/worker.py",
     },
     "flask": {"vpcrouter/api/answers.py", "workers/api.py"},
-    "waitress": {"vpcrouter/api/server.py", "workers/api.py"},
+    "waitress": {
+        "vpcrouter/api/request_parser.py",
+        "vpcrouter/api/server.py",
+        "workers/api.py",
+    },
     "inotify_simple": {"vpcrouter/files/path_watch.py", "workers/configfile.py"},
     "urllib3": {"vpcrouter/etcd/client.py"},
 }

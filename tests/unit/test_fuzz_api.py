@@ -18,7 +18,8 @@ from werkzeug.test import create_environ, run_wsgi_app
 
 from vpcrouter.api.access import Gate
 from vpcrouter.api.answers import PAGES, ApiState
-from vpcrouter.api.server import MAX_HEAD_BYTES, Parser
+from vpcrouter.api.request_parser import Parser
+from vpcrouter.api.server import MAX_HEAD_BYTES
 from vpcrouter.config import settings as config
 from vpcrouter.model.messages import SpecReport
 from vpcrouter.model.spec import parse_spec

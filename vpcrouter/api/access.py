@@ -138,15 +138,21 @@ class Gate:
 
         `head` has `host`, `origin` and `authorization`, "" for each not sent.
         """
-        host = _host_of(head["host"])
-        if host is None:
-            return Refusal(400, "missing or invalid Host header")
-        if not self._is_served(host):
-            return Refusal(421, f"{host} is not a name of this API; add it to api_hosts")
+        if (refusal := self.refusal_of_host(head["host"], "Host header")) is not None:
+            return refusal
         if (origin := head["origin"]) and not _is_same(origin, head["host"]):
             return Refusal(403, "cross-origin requests are refused")
         if self._needs_token(method, path) and not self.is_trusted(head["authorization"]):
             return Refusal(401, "token required; send Authorization: Bearer TOKEN")
+        return None
+
+    def refusal_of_host(self, authority: str, where: str) -> Refusal | None:
+        """Why a request to this authority is refused, or None; `where` says what it is from."""
+        host = _host_of(authority)
+        if host is None:
+            return Refusal(400, f"missing or invalid {where}")
+        if not self._is_served(host):
+            return Refusal(421, f"{host} is not a name of this API; add it to api_hosts")
         return None
 
     def is_trusted(self, authorization: str) -> bool:

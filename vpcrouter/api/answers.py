@@ -14,6 +14,7 @@ from flask import Flask, Response, current_app, render_template, request
 from vpcrouter import __version__
 from vpcrouter.health.damping import damped_hosts
 from vpcrouter.health.isolation import isolation_reasons
+from vpcrouter.logs import setup as logs
 from vpcrouter.logs.redact import redact
 from vpcrouter.model.host_state import Health, merge
 from vpcrouter.model.messages import (
@@ -161,7 +162,7 @@ def health(state: ApiState) -> PageAnswer:
     return {
         "status": "unhealthy" if reasons else "healthy",
         "reasons": reasons,
-        "problems": list(state.routing.problems),
+        "problems": [*state.routing.problems, *logs.problems()],
         "refused_spec": list(state.spec.refused),
         "damped_ips": state.damped(),
         "decided": state.routing.sentence,

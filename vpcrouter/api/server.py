@@ -15,12 +15,11 @@ from typing import Any
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
-from waitress.utilities import Error
 
 from vpcrouter.api.access import Gate, Refusal
+from vpcrouter.api.request_parser import SMALL_BODY_BYTES, Parser
 from vpcrouter.api.server_tls import MAX_RECORD_BYTES, ServerTls, TlsSocket
 
 HEAD_S = 10.0
@@ -30,66 +29,10 @@ ANSWER_S = 30.0
 NEW_S = 0.5
 MAX_CONNECTIONS = 256
 MAX_HEAD_BYTES = 16 * 1024
-SMALL_BODY_BYTES = 64 * 1024
-"""Read from any request before it is refused: a client still sending may miss the response."""
 MAX_LARGE_BODIES = 8
 THREADS = 4
 
 Sockets = dict[int, Any]
-
-
-class _RefusedError(Error):  # type: ignore[misc]
-    """A response to a request whose body is not read."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.sentence)
-        self.code = refusal.status
-        self.reason = "Refused"
-
-    def to_response(self, ident: str | None = None) -> Any:
-        status, headers, body = super().to_response(ident)
-        if self.code == 401:
-            headers.append(("WWW-Authenticate", "Bearer"))
-        return status, headers, body
-
-
-class Parser(HTTPRequestParser):  # type: ignore[misc]
-    """Checks whether a large body is acceptable before it is read."""
-
-    def __init__(self, adj: Adjustments, ask: Callable[["Parser"], Refusal | None]) -> None:
-        super().__init__(adj)
-        self._ask = ask
-
-    @property
-    def reads_body(self) -> bool:
-        return self.headers_finished and not self.completed
-
-    @property
-    def reads_large_body(self) -> bool:
-        return self.reads_body and (self.chunked or self.content_length > SMALL_BODY_BYTES)
-
-    def parse_header(self, header_plus: bytes) -> None:
-        try:
-            super().parse_header(header_plus)
-        except ValueError as error:  # from urllib, for a target such as http://[
-            raise ParsingError(str(error)) from None
-        self.headers["CONNECTION"] = "close"
-
-    def received(self, data: bytes) -> int:
-        had_head = self.headers_finished
-        consumed: int = super().received(data)
-        if self.reads_large_body and not had_head and (refusal := self._ask(self)) is not None:
-            self.error = _RefusedError(refusal)
-            self.expect_continue = False
-            self.completed = True
-        return consumed
-
-    def head(self) -> Mapping[str, str]:
-        return {
-            "host": self.headers.get("HOST", ""),
-            "origin": self.headers.get("ORIGIN", ""),
-            "authorization": self.headers.get("AUTHORIZATION", ""),
-        }
 
 
 class Connection(HTTPChannel):  # type: ignore[misc]
@@ -99,7 +42,7 @@ class Connection(HTTPChannel):  # type: ignore[misc]
         self._stage: object = None
         self._since_s = time.monotonic()
         super().__init__(server, sock, addr, adj, map=map)
-        self.parser_class = lambda adj: Parser(adj, server.may_send_body)
+        self.parser_class = lambda adj: Parser(adj, server.refusal_of)
 
     @property
     def is_asking(self) -> bool:
@@ -254,8 +197,20 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def maintenance(self, now: float) -> None:
         """Done in `turn`, by deadlines of stages instead of by inactivity."""
 
-    def may_send_body(self, request: Parser) -> Refusal | None:
-        """Why a request's body is refused, or None."""
+    def refusal_of(self, request: Parser) -> Refusal | None:
+        """Why a request whose head has been received is refused already, or None.
+
+        The application sees the path of a target in absolute form, but not its host, which the
+        request is for (RFC 9112, 3.2.2).
+        """
+        if request.proxy_scheme:
+            refusal = self._gate.refusal_of_host(request.proxy_netloc, "request target")
+            if refusal is not None:
+                return refusal
+        return self._refusal_of_body(request) if request.reads_large_body else None
+
+    def _refusal_of_body(self, request: Parser) -> Refusal | None:
+        """Why its large body is refused, or None."""
         refusal = self._gate.refusal(request.command, request.path, request.head())
         if refusal is not None:
             return refusal

@@ -13,6 +13,7 @@ from vpcrouter.control import socket as control_socket
 from vpcrouter.errors import ConfigError, UnavailableError, VpcRouterError
 from vpcrouter.logs import setup as logs
 from vpcrouter.logs.redact import redact
+from vpcrouter.logs.text import escaped
 from vpcrouter.model.messages import API, CONTROL
 from vpcrouter.options.groups import AccessSettings
 from vpcrouter.supervisor import systemd
@@ -45,17 +46,14 @@ def _main(prog: str, arguments: Sequence[str], default_config: str | None) -> in
         return _run(settings)
     except VpcRouterError as error:
         for line in str(error).splitlines():
-            print(f"{prog}: {redact(line)}", file=sys.stderr)  # noqa: T201
+            print(f"{prog}: {escaped(redact(line))}", file=sys.stderr)  # noqa: T201
         return error.exit_status
 
 
 def _run(settings: config.Settings) -> int:
     faulthandler.enable()
     values = settings.values
-    try:
-        logs.set_up(values["logfile"], values["verbose"], logs.SUPERVISOR, values["state_dir"])
-    except OSError as error:
-        raise ConfigError([f"logfile: {values['logfile']}: {error.strerror}"]) from None
+    logs.set_up(values["logfile"], values["verbose"], logs.SUPERVISOR, values["state_dir"])
     with control_socket.listening(values["control_socket"]) as control:
         listener = _listen(values["address"], values["port"])
         refuse_open(listener.getsockname()[0], AccessSettings.of(values))

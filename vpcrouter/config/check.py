@@ -6,7 +6,9 @@ certificate or command is a fault of the settings and is reported with the other
 instance metadata is queried in `locate`.
 """
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from vpcrouter.api.access import check_access
@@ -44,6 +46,22 @@ def check(values: Mapping[str, Any], plugins: Iterable[type[Plugin]]) -> list[st
     """The faults of options that are each valid by themselves."""
     faults = [fault for plugin in plugins for fault in _faults_of(plugin, values)]
     return [*faults, *check_access(AccessSettings.of(values))]
+
+
+def check_logfile(path: str) -> Iterator[str]:
+    """Why lines cannot be appended to it. It is not created: the daemon may be another user."""
+    if path == "-":
+        return
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK))
+    except FileNotFoundError:
+        folder = Path(path).parent
+        if not folder.is_dir():
+            yield f"logfile: {path}: {folder} is not a directory"
+        elif not os.access(folder, os.W_OK | os.X_OK):
+            yield f"logfile: {path}: cannot be created in {folder}"
+    except OSError as error:
+        yield f"logfile: {path}: {error.strerror}"
 
 
 def _faults_of(plugin: type[Plugin], values: Mapping[str, Any]) -> list[str]:

@@ -47,6 +47,8 @@ class Gathering:
     """Whether flags and file could be read, so that a missing setting is really missing."""
     only_checks: bool = False
     """`--check`: check the settings and exit."""
+    checks_log: bool = False
+    """Whether a log file that cannot be written is a fault."""
 
     def declare(self, section: str, options: Iterable[Option]) -> None:
         for option in options:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vpcrouter.aws.imds import NEEDED, Metadata
-from vpcrouter.config.check import check, convert
+from vpcrouter.config.check import check, check_logfile, convert
 from vpcrouter.config.gather import Chosen, Gathering, gather, read_ini
 from vpcrouter.errors import ConfigError
 from vpcrouter.options.general import GENERAL, MULTI, general_options
@@ -34,12 +34,16 @@ class Settings:
     """The INI section of each option."""
 
 
-def load(prog: str, arguments: Sequence[str], default_config: str | None) -> Settings:
+def load(
+    prog: str, arguments: Sequence[str], default_config: str | None, *, is_reload: bool = False
+) -> Settings:
     """Make settings of a command line and the INI file it names.
 
     A flag beats the file. Raises ConfigError with every fault; prints and exits for `--help`.
+    A log file that cannot be written is a fault for `--check` and a reload; it stops no start.
     """
     gathering, chosen = gather(prog, arguments, default_config)
+    gathering.checks_log = is_reload or gathering.only_checks
     values = _checked(gathering, chosen)
     _locate(values)
     values["monitors"] = tuple(monitor.name for monitor in chosen.monitors)
@@ -60,6 +64,8 @@ def _checked(gathering: Gathering, chosen: Chosen) -> dict[str, Any]:
     faults = [*gathering.faults, *refused.values()]
     if gathering.is_complete:
         found = check(values, chosen.plugins)
+        if gathering.checks_log:
+            found += check_logfile(values["logfile"])
         if not values["vpc"] and (faults or found):
             found.insert(0, f"vpc: {NEEDED.format('vpc')}")
         # An option whose text is invalid has been reported already.

@@ -4,15 +4,16 @@ Why structlog: docs/decisions/0012-structlog.md.
 """
 
 import logging
-import logging.handlers
-import sys
 from collections.abc import MutableMapping
 from functools import partialmethod
 from typing import Any
 
 import structlog
 
+from vpcrouter.logs.background import BackgroundHandler
+from vpcrouter.logs.main_log import FileLog, StderrLog
 from vpcrouter.logs.redact import redact
+from vpcrouter.logs.text import MAX_LINE, bounded, escaped, shortened_within
 from vpcrouter.logs.worker_log import OwnLog
 
 CONSOLE = "-"
@@ -29,8 +30,8 @@ def set_up(
     """Send this process's events to `logfile` (`-`: stderr), each marked with `worker`.
 
     Third-party code logs warnings and above, a plugin's own `package` as much as vpcrouter.
-    A file is opened for appending and reopened once logrotate has moved it. With `state_dir`,
-    the process also keeps its own log there, for `supervisorctl tail`.
+    With `state_dir`, the process also keeps its own log there, for `supervisorctl tail`. Neither
+    has to be writable, and no log call waits for them or raises.
     """
 
     def mark(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Any:
@@ -49,46 +50,58 @@ def set_up(
         cache_logger_on_first_use=True,
     )
     formatter = _formatter(shared)
-    handler: logging.Handler = (
-        logging.StreamHandler(sys.stderr)
-        if logfile == CONSOLE
-        else logging.handlers.WatchedFileHandler(logfile)
-    )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
+    # All processes share the file and the folder: only one of them says that one is lost.
+    complain_at = logging.WARNING if worker == SUPERVISOR else logging.DEBUG
+    handlers: list[BackgroundHandler] = [
+        StderrLog() if logfile == CONSOLE else FileLog(logfile, complain_at)
+    ]
     if state_dir is not None:
-        # All processes share one folder: only one of them warns if it cannot be written.
-        complain_at = logging.WARNING if worker == SUPERVISOR else logging.DEBUG
-        root.handlers.append(OwnLog(OwnLog.path_of(state_dir, worker), complain_at))
-    for each in root.handlers:
-        each.setFormatter(formatter)
+        handlers.append(OwnLog(OwnLog.path_of(state_dir, worker), complain_at))
+    root = logging.getLogger()
+    root.handlers[:] = handlers
+    for handler in handlers:
+        handler.setFormatter(formatter)
     root.setLevel(logging.WARNING)
     for ours in ("vpcrouter", "workers", package):
         logging.getLogger(ours).setLevel(logging.DEBUG if verbose else logging.INFO)
     # It warns about a file that the systemd unit hides and that is not needed here.
     logging.getLogger("pyroute2.netlink.rtnl.tcmsg").setLevel(logging.ERROR)
+    for handler in handlers:
+        handler.start()
 
 
 def _formatter(shared: list[structlog.typing.Processor]) -> logging.Formatter:
-    """The same lines for foreign code's events as for ours; nothing secret is in them."""
+    """The same lines for foreign code's events as for ours.
+
+    Nothing secret is in them and nothing that is not printable, and they are of bounded length.
+    """
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             structlog.processors.format_exc_info,
+            lambda _logger, _method, event: bounded(event),
             structlog.processors.LogfmtRenderer(
                 key_order=["timestamp", "level", "worker", "event"], bool_as_flag=False
             ),
-            lambda _logger, _method, line: redact(str(line)),
+            lambda _logger, _method, line: shortened_within(escaped(redact(str(line))), MAX_LINE),
         ],
     )
 
 
 def finish() -> None:
     """Flush the last lines before the process exits; waits for a moment at most."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, OwnLog):
-            handler.finish()
+    for handler in _handlers():
+        handler.finish()
+
+
+def problems() -> list[str]:
+    """Why lines of this process are lost or go elsewhere."""
+    return [handler.problem for handler in _handlers() if handler.problem]
+
+
+def _handlers() -> list[BackgroundHandler]:
+    return [each for each in logging.getLogger().handlers if isinstance(each, BackgroundHandler)]
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

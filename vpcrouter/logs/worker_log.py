@@ -1,73 +1,47 @@
 """The log that each process keeps of its own lines: small and non-blocking."""
 
-import contextlib
 import logging
 import os
-import queue
-import signal
-import threading
 from io import FileIO
 from pathlib import Path
 
-from vpcrouter.linux import privileges
+from vpcrouter.logs.background import BackgroundHandler
 
 FOLDER = "log"
 MAX_BYTES = 1024 * 1024
-MAX_WAITING_LINES = 1000
-FINISH_S = 0.5
 
 
-class OwnLog(logging.Handler):
+class OwnLog(BackgroundHandler):
     """Appends lines to a file of at most `MAX_BYTES` and keeps one older file beside it.
 
-    A separate thread writes, so that a full, slow or hanging disk costs lines and nothing else.
     Lines are ASCII, so that reading from the middle never splits a character.
     """
 
     def __init__(self, path: Path, complain_at: int = logging.WARNING) -> None:
         """`complain_at` is the level at which a loss of lines is logged, once."""
-        super().__init__()
+        super().__init__("own log")
         self._complain_at = complain_at
         self._path = path
         self._file: FileIO | None = None
         self._has_complained = False
-        self._lines: queue.Queue[str] = queue.Queue(MAX_WAITING_LINES)
-        threading.Thread(target=self._keep, name="own log", daemon=True).start()
 
     @staticmethod
     def path_of(state_dir: str, worker: str) -> Path:
         """The path of the log of `worker`."""
         return Path(state_dir) / FOLDER / f"{worker}.log"
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def look(self) -> None:
+        """Open the file, so that it is there before the first line."""
         try:
-            self._lines.put_nowait(self.format(record))
-        except queue.Full:
-            return
-        except Exception:  # as every handler does with a record that can't be formatted
-            self.handleError(record)
-
-    def finish(self) -> None:
-        """Wait until all lines are written, for a moment."""
-        with self._lines.all_tasks_done:
-            self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, FINISH_S)
-
-    def _keep(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # the main thread's
-        with contextlib.suppress(OSError):  # the main thread logs it if forbidden
-            privileges.give_up()
-        try:
-            self._file = self._open()
+            self._file = self._file or self._open()
         except OSError as error:
             self._complain(error)
-        while True:
-            line = self._lines.get()
-            try:
-                self._write(line.encode("ascii", "backslashreplace") + b"\n")
-            except OSError as error:
-                self._complain(error)
-            finally:
-                self._lines.task_done()
+
+    def write(self, line: str) -> None:
+        try:
+            self._write(line.encode("ascii", "backslashreplace") + b"\n")
+        except OSError as error:
+            self._complain(error)
 
     def _write(self, line: bytes) -> None:
         if self._file is not None:

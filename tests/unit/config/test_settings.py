@@ -457,3 +457,44 @@ def test_check_reads_the_route_spec_even_if_an_older_one_is_kept(
     spec_file.write_text("{")
     assert load(*enough)
     assert "bad JSON" in faults_of(*enough, "--check")[0]
+
+
+def reload(*arguments: str) -> Settings:
+    return config.load("vpcrouter", arguments, None, is_reload=True)
+
+
+def test_a_log_file_that_cannot_be_written_stops_a_check_and_a_reload_and_no_start(
+    enough: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "none"
+    for path, said in (
+        (tmp_path, "Is a directory"),
+        (folder / "x.log", f"{folder} is not a directory"),
+        (tmp_path / "route-spec.conf" / "x", "Not a directory"),
+    ):
+        flags = [*enough, "-l", str(path)]
+        assert load(*flags).values["logfile"] == str(path)
+        fault = f"logfile: {path}: {said}"
+        assert faults_of(*flags, "--check") == [fault]
+        with pytest.raises(ConfigError, match=re.escape(fault)):
+            reload(*flags)
+
+
+def test_a_log_folder_that_cannot_be_written_is_a_fault(
+    enough: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    path = tmp_path / "x.log"
+    said = f"logfile: {path}: cannot be created in {tmp_path}"
+    assert faults_of(*enough, "-l", str(path), "--check") == [said]
+
+
+def test_a_check_leaves_no_log_file(enough: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    flags = [*enough, "-l", str(path)]
+    load(*flags, "--check")
+    reload(*flags)
+    assert not path.exists()
+    path.touch()
+    reload(*flags)
+    reload(*enough, "-l", "-")

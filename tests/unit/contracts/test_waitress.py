@@ -13,12 +13,13 @@ from waitress.task import ThreadedTaskDispatcher
 from waitress.utilities import Error
 
 from tests.unit.contracts.relied_on import Relied, check_names, each
-from vpcrouter.api.server import Connection, Parser, Server
+from vpcrouter.api.request_parser import Parser
+from vpcrouter.api.server import Connection, Server
 
 SERVER = "vpcrouter.api.server.Server"
 CONNECTION = "vpcrouter.api.server.Connection"
 TLS = "vpcrouter.api.server.TlsConnection"
-PARSER = "vpcrouter.api.server.Parser"
+PARSER = "vpcrouter.api.request_parser.Parser"
 OVERRIDDEN = {"parse_header", "received", "maintenance", "accept"}
 
 
@@ -39,7 +40,7 @@ OVERRIDDEN = {"parse_header", "received", "maintenance", "accept"}
     Relied(HTTPRequestParser.__init__, ("self", "adj"), PARSER),
     Relied(HTTPRequestParser.parse_header, ("self", "header_plus"), PARSER),
     Relied(HTTPRequestParser.received, ("self", "data"), PARSER),
-    Relied(Error.to_response, ("self", "ident"), "vpcrouter.api.server._RefusedError"),
+    Relied(Error.to_response, ("self", "ident"), "vpcrouter.api.request_parser.RefusedError"),
     Relied(TcpWSGIServer.accept, ("self",), SERVER),
     Relied(TcpWSGIServer.maintenance, ("self", "now"), SERVER),
     Relied(ThreadedTaskDispatcher.set_thread_count, ("self", "count"), SERVER),
@@ -102,6 +103,20 @@ def test_a_parser_tells_a_head_from_its_body() -> None:
     assert parser.headers["HOST"] == "b"
     assert parser.received(b"abc") == 3
     assert parser.completed
+
+
+def test_a_parser_keeps_the_authority_of_an_absolute_target() -> None:
+    parser = HTTPRequestParser(Adjustments())
+    parser.received(b"GET http://a:1/b HTTP/1.1\r\nHost: c\r\n\r\n")
+    assert (parser.proxy_scheme, parser.proxy_netloc, parser.path) == ("http", "a:1", "/b")
+    assert not parser.empty
+    for target in ("/b", "//a/b", "*"):
+        parser = HTTPRequestParser(Adjustments())
+        parser.received(f"GET {target} HTTP/1.1\r\nHost: c\r\n\r\n".encode())
+        assert not parser.proxy_scheme
+    parser = HTTPRequestParser(Adjustments())
+    parser.received(b"\r\n\r\n")
+    assert (parser.empty, parser.headers_finished) == (True, True)
 
 
 def test_a_parser_takes_our_errors_for_its_own() -> None:

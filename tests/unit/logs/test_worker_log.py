@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import wait_until
-from vpcrouter.logs import worker_log
+from vpcrouter.logs import background, worker_log
 from vpcrouter.logs.worker_log import OwnLog
 
 
@@ -19,7 +19,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def log(path: Path) -> OwnLog:
-    return OwnLog(path)
+    return OwnLog(path).start()
 
 
 def say(log: OwnLog, text: str) -> None:
@@ -31,7 +31,7 @@ def test_lines_are_appended_in_ascii(path: Path, log: OwnLog) -> None:
     say(log, "zwölf \N{SNOWMAN}")
     log.finish()
     assert path.read_bytes() == b"one\nzw\\xf6lf \\u2603\n"
-    again = OwnLog(path)
+    again = OwnLog(path).start()
     say(again, "two")
     again.finish()
     assert path.read_text().endswith("\ntwo\n")
@@ -73,7 +73,7 @@ def test_a_folder_that_cannot_be_written_is_said_once(
 ) -> None:
     path.parent.parent.mkdir()
     path.parent.write_text("a file where the folder should be")
-    log = OwnLog(path)
+    log = OwnLog(path).start()
     for _ in range(3):
         say(log, "lost")
     log.finish()
@@ -87,9 +87,9 @@ def test_a_folder_that_cannot_be_written_is_said_once(
 def test_a_disk_that_hangs_stalls_nobody(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.parent.mkdir(parents=True)
     os.mkfifo(path)  # opening it waits for a reader that never comes
-    monkeypatch.setattr(worker_log, "MAX_WAITING_LINES", 5)
-    monkeypatch.setattr(worker_log, "FINISH_S", 0.05)
-    log = OwnLog(path)
+    monkeypatch.setattr(background, "MAX_WAITING_LINES", 5)
+    monkeypatch.setattr(background, "FINISH_S", 0.05)
+    log = OwnLog(path).start()
     for number in range(20):
         say(log, f"line {number}")
     log.finish()
