@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 EX_UNAVAILABLE = 69
 """Exit status if the daemon cannot run here (sysexits.h): its port or socket is in use."""
+EX_SOFTWARE = 70
+"""Exit status if the supervisor itself has failed (sysexits.h): the daemon has to be restarted."""
 EX_CONFIG = 78
 """Exit status for wrong settings, which a restart cannot fix (sysexits.h)."""
 

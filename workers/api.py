@@ -22,6 +22,7 @@ from vpcrouter.model.messages import (
     HealthReport,
     RoutingReport,
     SpecReport,
+    TurnReport,
     ViewReport,
     WorkersReport,
 )
@@ -140,6 +141,8 @@ def _hear(mailbox: WorkerMailbox, state: ApiState, *, has_watcher: bool) -> None
     state.damping = mailbox.take(DampingReport) or state.damping
     state.view = mailbox.take(ViewReport) or state.view
     state.workers = mailbox.take(WorkersReport) or state.workers
+    if (turn := mailbox.take(TurnReport)) is not None:
+        state.supervisor_turned_at = turn.turned_at
 
 
 class Intake:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from tests.process.rogue_orders import ROGUE_ORDERS
 from vpcrouter.errors import ConfigError
 from vpcrouter.ipc.mailbox import WorkerMailbox
 from vpcrouter.model.messages import HealthReport, HostList, WorkersReport
@@ -93,6 +94,7 @@ ORDERS: dict[str, Callable[[WorkerMailbox], None]] = {
     "babble": _babble,
     "refuse": _refuse,
     "flood": _flood,
+    **ROGUE_ORDERS,
 }
 
 
@@ -137,7 +139,10 @@ class Observer(_InFolder):
             mailbox.wait(1.0)
             if (report := mailbox.take(WorkersReport)) is not None:
                 content = {
-                    each.name: [each.pid, each.generation, each.state, each.last_exit]
+                    each.name: [
+                        *(each.pid, each.generation, each.state, each.last_exit),
+                        each.refused,
+                    ]
                     for each in report.workers
                 }
                 self.write("workers", content)

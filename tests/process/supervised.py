@@ -31,6 +31,7 @@ class Seen:
     generation: int
     state: str
     last_exit: str
+    refused: int = 0
 
 
 class Supervised:

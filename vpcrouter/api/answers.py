@@ -31,6 +31,9 @@ from vpcrouter.model.spec import RouteSpec
 from vpcrouter.options.groups import ApiSettings
 
 PAGE = "page.html"
+SUPERVISOR_SILENT_S = 4.0
+"""The supervisor reports every second. The clock of these times stands still while the machine is
+suspended (CLOCK_MONOTONIC in clock_gettime(2))."""
 
 
 @dataclass
@@ -46,6 +49,7 @@ class ApiState:
     view: ViewReport = field(default_factory=ViewReport)
     workers: WorkersReport = field(default_factory=lambda: WorkersReport(()))
     damping: DampingReport = field(default_factory=DampingReport)
+    supervisor_turned_at: float = field(default_factory=time.monotonic)
 
     @property
     def seen(self) -> Mapping[str, Any]:
@@ -93,6 +97,7 @@ def root(state: ApiState) -> PageAnswer:
                 "generation": worker.generation,
                 "started": _iso(worker.started_at),
                 "last_exit": worker.last_exit,
+                "invalid_messages": worker.refused,
             }
             for worker in state.workers.workers
         },
@@ -144,7 +149,10 @@ def vpc(state: ApiState) -> PageAnswer:
 
 
 def health(state: ApiState) -> PageAnswer:
-    reasons = [
+    reasons = []
+    if (silent_s := time.monotonic() - state.supervisor_turned_at) > SUPERVISOR_SILENT_S:
+        reasons.append(f"supervisor has not reported for {silent_s:.0f} s: nothing is supervised")
+    reasons += [
         f"{worker.name} is {worker.state}"
         for worker in state.workers.workers
         if worker.state not in ("RUNNING", "STARTING")

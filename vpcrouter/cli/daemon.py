@@ -1,10 +1,13 @@
 """The commands: `vpcrouterd` for systemd, `vpcrouter` for the foreground."""
 
+import contextlib
 import faulthandler
+import os
 import socket
 import sys
 import time
 from collections.abc import Sequence
+from typing import NoReturn
 
 from vpcrouter import __version__
 from vpcrouter.api.access import refuse_open
@@ -29,12 +32,22 @@ log = logs.get(__name__)
 
 def vpcrouterd() -> None:
     """Run the daemon with an INI file."""
-    sys.exit(_main("vpcrouterd", sys.argv[1:], DEFAULT_CONFIG))
+    _exit(_main("vpcrouterd", sys.argv[1:], DEFAULT_CONFIG))
 
 
 def vpcrouter() -> None:
     """Run the daemon in the foreground, configured by flags."""
-    sys.exit(_main("vpcrouter", sys.argv[1:], None))
+    _exit(_main("vpcrouter", sys.argv[1:], None))
+
+
+def _exit(status: int) -> NoReturn:
+    """Exit at once: a plugin was imported for its options, and the interpreter would wait for its
+    threads for ever.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(status)
 
 
 def _main(prog: str, arguments: Sequence[str], default_config: str | None) -> int:

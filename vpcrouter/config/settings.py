@@ -16,7 +16,7 @@ HOLD_INTERVALS = 10
 HOLD_INTERVALS_OF_SEVERAL = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Checked settings: every option's value by name, and the plugins they choose.
 

@@ -11,13 +11,16 @@ import os
 import pickle
 import struct
 import zlib
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import is_dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import assert_spawning
 from multiprocessing.queues import SimpleQueue
+from types import ModuleType
 from typing import Any
 
 from vpcrouter.errors import ChannelError
+from vpcrouter.model import messages, spec
 from vpcrouter.model.messages import Envelope
 
 MAX_FRAME_BYTES = 64 * 1024 * 1024
@@ -153,6 +156,8 @@ class Consumer:
             piece = os.read(self._reader.fileno(), STEP_BYTES)
         except BlockingIOError:
             return []
+        except OSError as error:
+            raise ChannelError(f"cannot read: {error.strerror}") from error
         if not piece:
             self.ended = True
             self._buffer.clear()  # a torn tail
@@ -182,22 +187,63 @@ class Consumer:
         self._reader.close()
 
 
-OTHER_TYPES = frozenset(
+MAX_REASON = 200
+
+
+class _Rebuild:
+    """A function that a pickle may call; unlike the function itself, a pickle cannot change it.
+
+    The BUILD opcode (pickletools) sets attributes of whatever has no `__setstate__`.
+    """
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Any) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+    def __setstate__(self, _state: object) -> None:
+        raise TypeError("functions cannot be changed")
+
+
+def _own_types(module: ModuleType) -> dict[tuple[str, str], Any]:
+    """The dataclasses that `module` itself defines, and nothing that it imports."""
+    return {
+        (module.__name__, name): found
+        for name, found in vars(module).items()
+        if isinstance(found, type) and is_dataclass(found) and found.__module__ == module.__name__
+    }
+
+
+ALLOWED: Mapping[tuple[str, str], Any] = {
+    **_own_types(messages),
+    **_own_types(spec),
+    **{
+        (messages.__name__, function.__name__): _Rebuild(function)
+        for function in messages.REBUILDERS
+    },
+    ("builtins", "frozenset"): frozenset,
+    ("builtins", "set"): set,
+}
+"""What a message may consist of, by module and name."""
+SETTINGS_TYPES = frozenset(
     {
-        ("builtins", "frozenset"),
-        ("builtins", "set"),
         ("vpcrouter.config.settings", "Settings"),
         ("vpcrouter.plugins.registry", "PluginRef"),
     }
 )
+"""The same; only the supervisor and the worker that reads the settings import these."""
 
 
 class _OurTypesOnly(pickle.Unpickler):
     """Loads only plain values and our messages: docs/decisions/0003-restricted-unpickler.md."""
 
     def find_class(self, module: str, name: str) -> Any:
-        ours = module in ("vpcrouter.model.messages", "vpcrouter.model.spec") and "." not in name
-        if ours or (module, name) in OTHER_TYPES:
+        if (found := ALLOWED.get((module, name))) is not None:
+            return found
+        if (module, name) in SETTINGS_TYPES:
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{module}.{name} is not a message type")
 
@@ -205,8 +251,8 @@ class _OurTypesOnly(pickle.Unpickler):
 def _unpickle(body: bytes) -> Envelope:
     try:
         envelope = _OurTypesOnly(io.BytesIO(body)).load()
+        if isinstance(envelope, Envelope):
+            return replace(envelope, pickled=body)
     except Exception as error:  # invalid data can raise anything
-        raise ChannelError(f"cannot unpickle frame: {error!r}") from error
-    if not isinstance(envelope, Envelope):
-        raise ChannelError(f"frame holds a {type(envelope).__name__}")
-    return replace(envelope, pickled=body)
+        raise ChannelError(f"cannot unpickle frame: {error!r}"[:MAX_REASON]) from error
+    raise ChannelError(f"frame holds a {type(envelope).__name__}")

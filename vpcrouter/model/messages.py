@@ -1,7 +1,7 @@
 """Messages between workers and the supervisor: whole states, of which the newest counts.
 
-`readers` names the roles that the supervisor relays a message to. A message that is lost,
-repeated or overtaken costs one cycle and never correctness.
+`senders` names the roles whose messages of a kind the supervisor accepts, `readers` those that it
+relays them to. A message that is lost, repeated or overtaken costs one cycle and never correctness.
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,15 @@ CONTROL = "control"
 SETTINGS = "settings"
 WATCHER = "watcher"
 MONITOR = "monitor"
+ALL_ROLES = frozenset({RECONCILER, API, CONTROL, SETTINGS, WATCHER, MONITOR})
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """Base of all messages."""
 
+    senders: ClassVar[frozenset[str]] = frozenset()
+    """Empty for what the supervisor alone sends."""
     readers: ClassVar[frozenset[str]] = frozenset()
     for_successor: ClassVar[bool] = False
     """Whether the supervisor also passes it to the next generation of its sender."""
@@ -32,13 +35,18 @@ class Message:
 class Heartbeat(Message):
     """The work loop is alive; the first one of a generation also carries the worker's info."""
 
+    senders = ALL_ROLES
     info: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SpecReport(Message):
-    """The watcher's last accepted route spec, and the faults of a newer one that was refused."""
+    """The watcher's last accepted route spec, and the faults of a newer one that was refused.
 
+    The API sends it in mode http, in which there is no watcher.
+    """
+
+    senders = frozenset({WATCHER, API})
     readers = frozenset({RECONCILER, API})
     for_successor = True
     spec: RouteSpec | None
@@ -49,6 +57,7 @@ class SpecReport(Message):
 class HostList(Message):
     """The hosts to check: all of the route spec in force."""
 
+    senders = frozenset({RECONCILER})
     readers = frozenset({MONITOR})
     hosts: tuple[str, ...]
 
@@ -71,11 +80,15 @@ class Hosts(frozenset[str]):
     def __reduce__(self) -> tuple[Any, ...]:
         return hosts_of, (self.text,)
 
+    def __setstate__(self, _state: object) -> None:
+        """A pickle can otherwise set the attributes of an object that all readers share."""
+        raise TypeError("hosts cannot be changed")
+
 
 @lru_cache(maxsize=8)
 def hosts_of(text: str) -> Hosts:
     """The inverse of `Hosts.text`."""
-    return Hosts(text.split())
+    return Hosts(str.split(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,7 @@ class HealthReport(Message):
     `judged` has all hosts, where known: only those that are not healthy are then sent.
     """
 
+    senders = frozenset({MONITOR})
     readers = frozenset({RECONCILER, API})
     for_successor = True
     monitor: str
@@ -117,6 +131,10 @@ def _all_healthy_but(others: frozenset[str], report: HealthReport) -> HealthRepo
     return replace(report, healthy=report.judged - others)
 
 
+REBUILDERS = (hosts_of, _all_healthy_but)
+"""The functions that the pickles of messages name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flaps:
     """A host's recent failures, in monotonic seconds.
@@ -133,6 +151,7 @@ class Flaps:
 class DampingReport(Message):
     """The hosts that failed recently, as the reconciler counts them."""
 
+    senders = frozenset({RECONCILER})
     readers = frozenset({API})
     for_successor = True
     flaps: Mapping[str, Flaps] = field(default_factory=dict)
@@ -147,6 +166,7 @@ class RoutingReport(Message):
     the number of changes still to be made, which take `expected_s` at most.
     """
 
+    senders = frozenset({RECONCILER})
     readers = frozenset({API})
     sentence: str
     cycles: int
@@ -164,6 +184,7 @@ class ViewReport(Message):
     It can be large, so it is relayed without being decoded.
     """
 
+    senders = frozenset({RECONCILER})
     readers = frozenset({API})
     body: bytes = b"{}"
 
@@ -183,6 +204,8 @@ class WorkerStatus:
     exit_status: int = 0
     ended_at: float = 0.0
     spawn_error: str = ""
+    refused: int = 0
+    """How many of its messages the supervisor has dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +217,7 @@ class Orders(Message):
     orders.
     """
 
+    senders = frozenset({CONTROL})
     number: int = 0
     stopped: frozenset[str] = frozenset()
     starts: Mapping[str, int] = field(default_factory=dict)
@@ -235,9 +259,18 @@ class WorkersReport(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class TurnReport(Message):
+    """The supervisor's loop turns: the monotonic time of a turn, sent every second."""
+
+    readers = frozenset({API})
+    turned_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class SettingsReport(Message):
     """The reloaded settings (a `config.Settings`), or their faults."""
 
+    senders = frozenset({SETTINGS})
     settings: Any
     faults: tuple[str, ...] = ()
 

@@ -19,6 +19,8 @@ from vpcrouter.supervisor.process import ChildProcess
 from vpcrouter.supervisor.worker import Start, WorkerSpec
 
 LAST_WORDS_READS = 8
+MAX_REFUSED = 10
+"""A generation that has sent so many invalid messages is ended."""
 
 
 class Child:
@@ -36,6 +38,9 @@ class Child:
         self.outgoing: Producer | None = None
         self.incoming: Consumer | None = None
         self.is_leaving = False
+        self.refused = 0
+        """Invalid messages of all generations."""
+        self._refused_before = 0
         self._listener = listener
 
     @property
@@ -53,6 +58,7 @@ class Child:
         """
         inbox, outbox = Channel(), Channel()
         self.life.started(now_s)
+        self._refused_before = self.refused
         self.started_at = time.time()
         start = Start(self.spec, self.life.generation, os.getpid())
         self.launch = Launch(start, inbox, outbox, self._listener)
@@ -96,17 +102,22 @@ class Child:
         self.stop(now_s)
 
     def receive(self) -> list[Envelope]:
-        """Messages of this generation. Raises ChannelError for invalid data or a closed channel."""
+        """Messages, unchecked. Raises ChannelError for invalid data or a closed channel."""
         if self.incoming is None:
             return []
-        envelopes = [
-            envelope
-            for envelope in self.incoming.get_all()
-            if (envelope.worker, envelope.generation) == (self.name, self.life.generation)
-        ]
+        envelopes = self.incoming.get_all()
         if self.incoming.ended:
             raise ChannelError("closed by the worker")
         return envelopes
+
+    @property
+    def refused_now(self) -> int:
+        """Invalid messages of this generation."""
+        return self.refused - self._refused_before
+
+    def is_trusted(self) -> bool:
+        """Whether this generation's messages still count."""
+        return self.refused_now < MAX_REFUSED
 
     def last_words(self) -> list[Envelope]:
         """Messages that an exited process sent before its end."""
@@ -143,6 +154,7 @@ class Child:
             self.life.exit_status,
             self.ended_at,
             self.life.spawn_error,
+            self.refused,
         )
 
 

@@ -1,5 +1,6 @@
 """Starts, reads and reaps the worker processes, and relays their messages."""
 
+import contextlib
 import logging
 import selectors
 import signal
@@ -17,6 +18,7 @@ from vpcrouter.supervisor.child import Child, state_name
 from vpcrouter.supervisor.lifecycle import LifePolicy, LifeStep
 from vpcrouter.supervisor.process import ChildProcess
 from vpcrouter.supervisor.relay import Relay, forget
+from vpcrouter.supervisor.screening import Screening
 from vpcrouter.supervisor.starter import Starter
 from vpcrouter.supervisor.worker import WorkerSpec
 
@@ -42,7 +44,7 @@ class WorkerPool:
         self._listeners = listeners
         self._selector = selector
         self._starter = Starter(selector)
-        self._on_message = on_message
+        self._screening = Screening(self._children, on_message)
         self._on_end = on_end
         self.relay = Relay(self._children, selector)
 
@@ -146,22 +148,32 @@ class WorkerPool:
             forget(self._selector, end)
 
     def _on_readable(self, child: Child) -> None:
+        if not child.is_trusted():  # its end was decided in the same turn
+            return
         try:
             envelopes = child.receive()
         except ChannelError as error:
             # It is exiting, and its exit status follows; if not, it is killed shortly.
             forget(self._selector, child.incoming)
             child.life.hung_up(time.monotonic())
-            log.debug("worker channel closed", subject=child.name, reason=str(error))
+            has_ended = child.incoming is None or child.incoming.ended
+            level = logging.DEBUG if has_ended else logging.ERROR
+            log.log(level, "worker channel closed", subject=child.name, reason=str(error))
             return
-        for envelope in envelopes:
-            self._on_message(child, envelope)
+        self._screening.take(child, envelopes)
+        if not child.is_trusted():
+            self._end_untrusted(child)
+
+    def _end_untrusted(self, child: Child) -> None:
+        log.error("too many invalid messages; sending SIGKILL", subject=child.name, pid=child.pid)
+        forget(self._selector, child.incoming)
+        child.send_signal(signal.SIGKILL)
+        child.life.hung_up(time.monotonic())
 
     def _on_exit(self, child: Child) -> None:
         if child.process is None or (status := child.process.reap()) is None:
             return
-        for envelope in child.last_words():
-            self._on_message(child, envelope)
+        self._screening.take(child, child.last_words())
         pid = child.pid
         self._selector.unregister(child.process)
         self._forget_ends(child)
@@ -176,6 +188,14 @@ class WorkerPool:
             state=state_name(child.life.state),
         )
         self._on_end(child)
+
+    def kill(self) -> None:
+        """Kill all processes, in any state; one that is missed dies with the supervisor."""
+        for child in self:
+            with contextlib.suppress(Exception):
+                child.send_signal(signal.SIGKILL)
+        with contextlib.suppress(Exception):
+            self._starter.close()
 
     def close(self) -> None:
         """End what helps to start workers, once none is left."""

@@ -7,7 +7,6 @@ from vpcrouter.supervisor.worker import WorkerSpec
 from vpcrouter.supervisor.workforce import (
     Workforce,
     obstacles,
-    policy_of,
     settings_reader,
     workforce,
 )
@@ -46,19 +45,25 @@ class Reload:
         return settings_reader(self._settings)
 
     def take(self, report: SettingsReport) -> Workforce | None:
-        """The workers for the new settings; None if the old settings stay in force."""
+        """The workers for the new settings; None if the old settings stay in force.
+
+        Raises an exception, and has changed nothing, for what are no settings.
+        """
         new: Settings | None = report.settings
         if new is None:
             self._found = report.faults
             return None
+        if not isinstance(new, Settings):
+            raise TypeError(f"settings are a {type(new).__name__}")
+        workers = workforce(new, self._started_at)
         self._found = (
             *obstacles(self._settings, new),
-            *systemd.watchdog_faults(policy_of(new)),
+            *systemd.watchdog_faults(workers.policy),
         )
         if self._found:
             return None
         self._settings = new
-        return workforce(new, self._started_at)
+        return workers
 
     def end(self) -> tuple[str, ...]:
         """The reading worker has exited. Returns why the old settings stay in force, or nothing."""

@@ -3,14 +3,18 @@
 One thread, one loop, and nothing in it that can block: no AWS, no DNS, no disk.
 """
 
+import contextlib
+import os
 import selectors
 import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
+from typing import NoReturn
 
 from supervisor.states import RUNNING_STATES, ProcessStates
 
+from vpcrouter.errors import EX_SOFTWARE
 from vpcrouter.logs import setup as logs
 from vpcrouter.model.messages import (
     CONTROL,
@@ -25,17 +29,19 @@ from vpcrouter.model.messages import (
     Orders,
     RoutingReport,
     SettingsReport,
-    WorkersReport,
 )
 from vpcrouter.supervisor import systemd
 from vpcrouter.supervisor.child import Child, state_name
 from vpcrouter.supervisor.pool import WorkerPool
 from vpcrouter.supervisor.reload import Reload
+from vpcrouter.supervisor.reports import Reports
 from vpcrouter.supervisor.signals import STOP_SIGNALS, SignalQueue
 from vpcrouter.supervisor.workforce import Workforce, diff
 
 NEEDED_TO_START = frozenset({RECONCILER, WATCHER, MONITOR})
 LOOP_S = 1.0
+LAST_LOG_S = 5
+"""How long a supervisor that has failed may take to say so."""
 
 log = logs.get(__name__)
 
@@ -54,11 +60,18 @@ class Supervisor:
         self._signals = SignalQueue()
         self._service = systemd.Service()
         self._orders = Orders()
-        self._last_report: WorkersReport | None = None
+        self._reports = Reports(self._pool.relay)
         self._stopping = False
         self._exit_status = 0
 
     def run(self) -> int:
+        """Return once all workers have ended. If the supervisor itself fails, see `end_all`."""
+        try:
+            return self._run()
+        except BaseException:
+            end_all(self._pool)
+
+    def _run(self) -> int:
         self._signals.catch()
         self._selector.register(
             self._signals, selectors.EVENT_READ, lambda _events: self._signals.drain()
@@ -73,7 +86,8 @@ class Supervisor:
         return self._exit_status
 
     def _turn(self) -> None:
-        left_s = self._pool.soonest_s() - time.monotonic()
+        next_s = min(self._pool.soonest_s(), self._reports.next_s())
+        left_s = next_s - time.monotonic()
         for key, events in self._selector.select(max(0.0, min(LOOP_S, left_s))):
             act: Callable[[int], None] = key.data
             act(events)
@@ -81,7 +95,9 @@ class Supervisor:
             self._on_signal(number)
         self._begin_reload()
         self._pool.do_due()
-        self._report_workers()
+        if not self._stopping:
+            self._reports.report_workers(self._workers, self._orders, self._reload)
+        self._reports.report_turn()
         self._tend_systemd()
 
     def _on_signal(self, number: int) -> None:
@@ -223,13 +239,6 @@ class Supervisor:
         for child in self._workers:
             _follow(child, orders, before)
 
-    def _report_workers(self) -> None:
-        statuses = tuple(child.status() for child in self._workers)
-        report = WorkersReport(statuses, self._orders, self._reload.ended, self._reload.faults)
-        if report != self._last_report and not self._stopping:
-            self._last_report = report
-            self._pool.relay.publish("supervisor", 1, report)
-
     def _tend_systemd(self) -> None:
         reconciler = next((child for child in self._pool if child.role == RECONCILER), None)
         if reconciler is None or self._stopping:
@@ -237,6 +246,22 @@ class Supervisor:
         self._service.tend(is_excused=reconciler.name in self._orders.stopped)
         report = self._pool.relay.latest(reconciler.name, RoutingReport)
         self._service.show(_standing(reconciler, report))
+
+
+def end_all(pool: WorkerPool) -> NoReturn:
+    """Kill all workers and exit, after the exception that is being handled.
+
+    systemd or supervisord starts the daemon again. Workers that ran on without a supervisor would
+    look healthy, and change no route.
+    """
+    for number in (*STOP_SIGNALS, signal.SIGALRM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.alarm(LAST_LOG_S)  # nothing that follows can prevent the end
+    pool.kill()
+    with contextlib.suppress(BaseException):
+        log.exception("supervisor failed; all workers killed", exit_status=EX_SOFTWARE)
+        logs.finish()
+    os._exit(EX_SOFTWARE)
 
 
 def _standing(reconciler: Child, report: Message | None) -> str:

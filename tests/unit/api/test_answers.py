@@ -1,6 +1,8 @@
 """What /health says of monitors."""
 
-from vpcrouter.api.answers import ApiState, health
+import time
+
+from vpcrouter.api.answers import SUPERVISOR_SILENT_S, ApiState, health
 from vpcrouter.model.messages import HealthReport, RoutingReport, SpecReport
 from vpcrouter.model.spec import parse_spec
 from vpcrouter.options.groups import AccessSettings, ApiSettings
@@ -26,6 +28,16 @@ def state(**reports: HealthReport) -> ApiState:
 def test_all_is_well() -> None:
     body, status = health(state(tcp=HealthReport("tcp")))
     assert (status, body["reasons"]) == (200, [])
+
+
+def test_a_supervisor_that_does_not_turn_is_said() -> None:
+    its = state(tcp=HealthReport("tcp"))
+    its.supervisor_turned_at = time.monotonic() - SUPERVISOR_SILENT_S - 1
+    body, status = health(its)
+    said = ["supervisor has not reported for 5 s: nothing is supervised"]
+    assert (status, body["reasons"]) == (503, said)
+    its.supervisor_turned_at = time.monotonic() - SUPERVISOR_SILENT_S + 1
+    assert health(its)[1] == 200
 
 
 def test_a_monitor_whose_answers_never_came_is_named() -> None:

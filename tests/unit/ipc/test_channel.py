@@ -28,6 +28,7 @@ from vpcrouter.model.messages import (
     RoutingReport,
     SettingsReport,
     SpecReport,
+    TurnReport,
     ViewReport,
     WorkersReport,
     WorkerStatus,
@@ -93,6 +94,7 @@ MESSAGES = [
     RoutingReport("nothing to do", 1, recent=({"a": {"b": [1, 2.5, True]}},)),
     ViewReport(b'{"routes": {}}'),
     WorkersReport((WorkerStatus("tcp", "monitor", "RUNNING", 1, 1, 0.5, {}),)),
+    TurnReport(1.5),
     SettingsReport(None, ("port: must be a whole number",)),
     SettingsReport(Settings({"port": 1}, None, (PluginRef("tcp", "workers.tcp:Tcp"),), {})),
 ]
