@@ -10,6 +10,7 @@ from functools import partial
 
 from vpcrouter.aws.background import BackgroundCalls, Done
 from vpcrouter.aws.ec2 import THROTTLE_CODES
+from vpcrouter.aws.session import UNREADABLE
 from vpcrouter.errors import Ec2Error
 from vpcrouter.logs.setup import Later
 from vpcrouter.reconcile.facts import ChangeOutcome, Observation, Progress
@@ -165,6 +166,8 @@ class Applier:
     def _refused(self, change: Change, error: Ec2Error, now_s: float) -> ChangeOutcome:
         if error.code in THROTTLE_CODES:
             return self._throttled(change, now_s)
+        if error.code == UNREADABLE:
+            self._pace.unreadable(change, now_s)
         is_stale = error.code in STALE_VIEW_CODES
         if self._retries.failed(change, str(error), is_stale, now_s):
             self._log.error("EC2 rejected change", change=str(change), reason=str(error))

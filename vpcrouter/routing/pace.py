@@ -55,6 +55,11 @@ class Pace:
         """EC2 throttled the change: the bucket is empty, whatever emptied it."""
         self._buckets[change.action] = _Bucket(0.0, self.rate, now_s, is_throttled=True)
 
+    def unreadable(self, change: Change, now_s: float) -> None:
+        """EC2's answer says nothing: once the bucket has to be empty, it may say so."""
+        bucket = self._bucket(change.action, now_s)
+        bucket.is_throttled = bucket.is_throttled or bucket.tokens < 1
+
     def next_s(self, changes: Iterable[Change], now_s: float) -> float | None:
         """When the first of `changes` may be started, if all have to wait."""
         kinds = {(change.action, change.urgency in URGENT) for change in changes}

@@ -107,6 +107,17 @@ def test_after_a_refusal_it_waits_for_a_token() -> None:
     assert pace.may_start(MISSING, 100.0), "another action has another bucket"
 
 
+def test_an_answer_that_says_nothing_may_be_a_refusal_once_the_bucket_has_to_be_empty() -> None:
+    pace = Pace(BURST, RATE)
+    for _ in range(BURST):
+        assert pace.may_start(FAILED, 100.0)
+        pace.started(FAILED, 100.0)
+        pace.unreadable(FAILED._replace(cidr="10.9.0.0/16"), 100.0)
+    assert not pace.may_start(FAILED, 100.0)
+    assert pace.may_start(FAILED, 100.1 + 1 / RATE)
+    assert pace.may_start(MISSING, 100.0), "another action has another bucket"
+
+
 def test_once_it_must_have_filled_nothing_is_held_back() -> None:
     pace = Pace(BURST, RATE)
     pace.refused(FAILED, 100.0)
