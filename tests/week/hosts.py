@@ -36,6 +36,8 @@ class Hosts:
     tell: Callable[[HealthReport], None]
     failed: Callable[[str], None] = lambda _: None
     """Called when the daemon has been told that a host failed."""
+    moved: Callable[[], None] = lambda: None
+    """Called when an interface or an address has come to be elsewhere."""
     asked: frozenset[str] = frozenset()
     """The hosts that the daemon wants to know about."""
     isolated: str = ""
@@ -140,6 +142,7 @@ class Hosts:
             self.network.start(host)
         elif how == "terminate":
             self.network.add_host(host)
+            self.moved()
         for monitor in MONITORS:
             self._soon(monitor, host, State.HEALTHY, self.rng.uniform(*RISEN_S))
 
@@ -187,8 +190,10 @@ class Hosts:
         self.network.client.modify_network_interface_attribute(
             NetworkInterfaceId=self.network.eni_of[host], SourceDestCheck={"Value": False}
         )
+        self.moved()
 
     def move_address(self) -> None:
         """The floating address goes to one of the instances that can carry it."""
         self.calm.disturb()
         self.network.assign_secondary(self.rng.choice(CARRIERS), FLOATING)
+        self.moved()

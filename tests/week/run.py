@@ -80,7 +80,7 @@ class Week:
         specs.build()
         self.faults.build()
         self.wire.watch = requests.watch
-        hosts.failed = self.places.host_failed
+        hosts.failed, hosts.moved = self.places.host_failed, requests.note_interfaces
         hosts.tell_all()
         events = Events(
             clock,
