@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.aws.network import Network
+from tests.needs import ROOT, needs
 from tests.process.conftest import HOSTS, StartDaemon
 from tests.process.daemon import Daemon, Hosts, descendants
 from tests.process.routes import wait_target
@@ -66,6 +67,7 @@ def _are_new(daemon: Daemon, old: dict[str, int]) -> bool:
     )
 
 
+@needs(ROOT)  # the supervisor's descriptors are hidden from its user
 @pytest.mark.timeout(120 + DEATHS * 3)
 def test_deaths_leak_nothing(net: Network, hosts: Hosts, start_daemon: StartDaemon) -> None:
     daemon = start_daemon()

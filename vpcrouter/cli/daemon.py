@@ -19,7 +19,7 @@ from vpcrouter.logs.redact import redact
 from vpcrouter.logs.text import escaped
 from vpcrouter.model.messages import API, CONTROL
 from vpcrouter.options.groups import AccessSettings
-from vpcrouter.supervisor import systemd
+from vpcrouter.supervisor import sandbox, systemd
 from vpcrouter.supervisor.reload import Reload
 from vpcrouter.supervisor.supervisor import Supervisor
 from vpcrouter.supervisor.workforce import workforce
@@ -65,6 +65,7 @@ def _main(prog: str, arguments: Sequence[str], default_config: str | None) -> in
 
 def _run(settings: config.Settings) -> int:
     faulthandler.enable()
+    sandbox.conceal()
     values = settings.values
     logs.set_up(values["logfile"], values["verbose"], logs.SUPERVISOR, values["state_dir"])
     with control_socket.listening(values["control_socket"]) as control:
@@ -77,10 +78,18 @@ def _run(settings: config.Settings) -> int:
             raise ConfigError(faults)
         where = _url(listener, "http" if values["api_tls_cert"] is None else "https")
         log.info("starting", version=__version__, vpc=values["vpc"], api=where)
+        _say_what_is_missing(values["sandbox"])
         try:
             return Supervisor(workers, Reload(settings, started_at), held).run()
         finally:
             logs.finish()
+
+
+def _say_what_is_missing(is_wanted: bool) -> None:
+    if not is_wanted:
+        log.warning("workers are not confined: sandbox = no")
+    elif missing := sandbox.unavailable():
+        log.warning("workers are confined in part only; the system does not allow it", **missing)
 
 
 def _url(listener: socket.socket, scheme: str) -> str:

@@ -23,8 +23,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from vpcrouter.linux import landlock
 from vpcrouter.linux.descendants import KILL_PAUSE_S, children, end_descendants, kill, reaped
 from vpcrouter.linux.prctl import adopt_descendants, die_with_parent
+from vpcrouter.linux.privileges import can_gain_none, hide_memory
 
 MAX_OUTPUT = 1024
 MAX_MESSAGE = 128 * 1024
@@ -89,6 +91,7 @@ def main(arguments: Sequence[str]) -> None:
     """Serve until the worker has exited."""
     link = socket.socket(fileno=int(arguments[0]))
     link.set_inheritable(False)
+    hide_memory()  # that of the guards, too; not that of commands
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the socket signals the end
     adopt_descendants()
@@ -258,12 +261,23 @@ def execute(order: Order, out: int, failed: int) -> None:
         for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
             with contextlib.suppress(OSError):
                 signal.signal(number, signal.SIG_DFL)
+        _isolate()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(out, 1)
         os.dup2(out, 2)
         os.execvpe(order.argv[0], order.argv, order.env)  # noqa: S606 - no shell intended
     except (OSError, ValueError) as error:
         os.write(failed, (getattr(error, "strerror", None) or str(error)).encode())
+
+
+def _isolate() -> None:
+    """Keep the command out of this user's other processes.
+
+    Only if it cannot gain privileges anyway (sudo), which Landlock requires.
+    """
+    if can_gain_none():
+        with contextlib.suppress(OSError):
+            landlock.isolate()
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ being inspected.
 Capabilities are per thread: drop them before starting other threads.
 """
 
+import contextlib
 import ctypes
 import os
 from collections.abc import Collection
@@ -25,6 +26,7 @@ ROOTS_FILES = frozenset({"CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH"})
 
 PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
+PR_GET_NO_NEW_PRIVS = 39
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 _VERSION_3 = 0x20080522
@@ -72,9 +74,19 @@ def gain_no_more() -> None:
     prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
+def can_gain_none() -> bool:
+    """Whether `gain_no_more` is in force, perhaps by whoever has started this process."""
+    return bool(_libc.prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
+
+
 def hide_memory() -> None:
-    """Keep other processes of this user from reading the memory, and disable core dumps."""
-    prctl(PR_SET_DUMPABLE, 0)
+    """Keep other processes of this user from reading the memory, and disable core dumps.
+
+    Nor may they open its descriptors or see its environment; /proc/PID belongs to root. What it
+    executes can be seen again. Does nothing where a system call filter forbids it.
+    """
+    with contextlib.suppress(OSError):
+        prctl(PR_SET_DUMPABLE, 0)
 
 
 def _call(name: str, *arguments: object) -> None:

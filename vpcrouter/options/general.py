@@ -198,6 +198,13 @@ def general_options() -> tuple[Option, ...]:
             "memory limit of each worker; a worker that exceeds it is replaced",
         ),
         Option(
+            "sandbox",
+            SWITCH,
+            True,
+            "confine each worker to the files and system calls it needs, as far as the kernel can "
+            "(seccomp, Landlock)",
+        ),
+        Option(
             "state_dir",
             PATH,
             str(state_dir),

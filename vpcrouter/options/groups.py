@@ -32,6 +32,7 @@ class ProcessSettings(SettingsGroup):
     logfile: str
     verbose: bool
     state_dir: str
+    sandbox: bool
 
 
 @dataclass(frozen=True, slots=True)

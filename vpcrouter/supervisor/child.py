@@ -12,9 +12,11 @@ from supervisor.states import ProcessStates
 
 from vpcrouter.errors import ChannelError
 from vpcrouter.ipc.channel import Channel, Consumer, Producer
+from vpcrouter.linux import environment
 from vpcrouter.model.messages import Envelope, WorkerStatus
 from vpcrouter.supervisor.launch import Launch
 from vpcrouter.supervisor.lifecycle import Lifecycle, LifePolicy
+from vpcrouter.supervisor.needs import needs_of
 from vpcrouter.supervisor.process import ChildProcess
 from vpcrouter.supervisor.worker import Start, WorkerSpec
 
@@ -60,7 +62,8 @@ class Child:
         self.life.started(now_s)
         self._refused_before = self.refused
         self.started_at = time.time()
-        start = Start(self.spec, self.life.generation, os.getpid())
+        passed = environment.withheld(needs_of(self.spec.ref).environment)
+        start = Start(self.spec, self.life.generation, os.getpid(), passed)
         self.launch = Launch(start, inbox, outbox, self._listener)
         self.outgoing = inbox.producer()
         self.incoming = outbox.consumer()

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from vpcrouter.linux.prctl import die_with_parent
+from vpcrouter.linux.privileges import hide_memory
 from vpcrouter.supervisor.launch import MAX_REASON, REFUSAL, begin
 
 MAX_REQUEST = 4096
@@ -29,6 +30,7 @@ def main(fd: int, parent_pid: int, modules: Sequence[str]) -> None:
     if os.getppid() != parent_pid:
         return
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    hide_memory()  # theirs, too, from their first moment on
     gc.disable()  # collected garbage leaves holes in pages that would be shared
     todo = list(modules)
     with socket.socket(fileno=fd) as requests:

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from vpcrouter.ipc.channel import Channel, consumer_of, producer_of
 from vpcrouter.linux.prctl import die_with_parent
+from vpcrouter.linux.privileges import hide_memory
 from vpcrouter.supervisor.process import ChildProcess
 from vpcrouter.supervisor.worker import Start, main
 
@@ -80,6 +81,7 @@ def heard(line: socket.socket) -> ChildProcess:
 
 
 def begin_at(fd: int) -> NoReturn:
+    hide_memory()  # before there is anything to hide
     begin(socket.socket(fileno=fd))
 
 

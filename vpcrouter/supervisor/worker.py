@@ -6,7 +6,8 @@ import os
 import resource
 import signal
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from vpcrouter.errors import ConfigError, PluginError
@@ -20,6 +21,8 @@ from vpcrouter.options.groups import ProcessSettings
 from vpcrouter.options.values import Values
 from vpcrouter.plugins.contract import Worker
 from vpcrouter.plugins.registry import PluginRef
+from vpcrouter.supervisor import sandbox
+from vpcrouter.supervisor.needs import needs_of
 
 log = logs.get(__name__)
 
@@ -45,6 +48,8 @@ class Start:
     spec: WorkerSpec
     generation: int
     parent_pid: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the supervisor that not every process may have."""
 
 
 def main(
@@ -52,6 +57,7 @@ def main(
 ) -> NoReturn:
     """Run a worker until it ends, and exit with its status."""
     _die_with_parent(start.parent_pid)
+    os.environ.update(start.environment)
     faulthandler.enable()
     wake_fd = _wake_on_stop()
     spec, process = start.spec, start.spec.process
@@ -59,10 +65,14 @@ def main(
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     kind = _load(spec.ref)
     # Before any thread is started: a thread keeps the capabilities it was started with.
-    kept = _give_up_rights(None if isinstance(kind, PluginError) else kind)
+    known = None if isinstance(kind, PluginError) else kind
+    kept = _give_up_rights(known)
+    confined = _confine(spec, known)
     logs.set_up(process.logfile, process.verbose, spec.name, process.state_dir, spec.ref.package)
     if kept:
         log.warning("could not drop unneeded capabilities", reason=kept)
+    if failed := _failed(confined):
+        log.warning("worker is not confined", **failed)
     mailbox = WorkerMailbox(
         spec.name,
         start.generation,
@@ -71,7 +81,7 @@ def main(
         wake_fd,
         listener,
     )
-    status = _work(kind, spec.values, mailbox)
+    status = _work(kind, spec.values, mailbox, confined)
     with contextlib.suppress(Exception):
         mailbox.farewell()
     logs.finish()
@@ -93,14 +103,35 @@ def _give_up_rights(kind: type[Worker] | None) -> str:
     if priority.RIGHT not in capabilities:
         priority.stay_ordinary()
     try:
+        privileges.hide_memory()
         if not runs_commands:
             privileges.gain_no_more()
-            privileges.hide_memory()
         if not runs_commands or os.geteuid() != 0:  # root's commands would regain all of them
             privileges.give_up(capabilities)
     except (OSError, KeyError) as error:
         return str(error)
     return ""
+
+
+def _confine(spec: WorkerSpec, kind: type[Worker] | None) -> Mapping[str, str]:
+    """Confine it to what it needs; what is in force.
+
+    Not if it runs the user's commands, which would be confined with it.
+    """
+    if kind is not None and kind.runs_commands:
+        return dict.fromkeys(("seccomp", "landlock"), "off: its commands would inherit it")
+    capabilities = kind.capabilities if kind else frozenset[str]()
+    return sandbox.enforce(needs_of(spec.ref), capabilities, spec.process, spec.values)
+
+
+def _failed(confined: Mapping[str, str]) -> Mapping[str, str]:
+    """What is not in force, although the system has it; the supervisor logs what is missing."""
+    said = {sandbox.IN_FORCE, *sandbox.unavailable().values()}
+    return {
+        name: state
+        for name, state in confined.items()
+        if state not in said and not state.startswith(sandbox.OFF)
+    }
 
 
 def _make(kind: type[Worker] | PluginError, values: Values) -> Worker:
@@ -109,10 +140,15 @@ def _make(kind: type[Worker] | PluginError, values: Values) -> Worker:
     return kind(values)
 
 
-def _work(kind: type[Worker] | PluginError, values: Values, mailbox: WorkerMailbox) -> int:
+def _work(
+    kind: type[Worker] | PluginError,
+    values: Values,
+    mailbox: WorkerMailbox,
+    confined: Mapping[str, str],
+) -> int:
     try:
         worker = _make(kind, values)
-        mailbox.post(Heartbeat(worker.get_info()))
+        mailbox.post(Heartbeat({**worker.get_info(), "sandbox": confined}))
         worker.run(mailbox)
     except StopWorker:
         return 0

@@ -92,6 +92,7 @@ PROMISED = [
     ("", GENERAL, "ec2_rate", "20", 20, 5),
     ("", GENERAL, "silence_limit", "10", 10.0, 20.0),
     ("", GENERAL, "memory_limit", "512", 512, 1024),
+    ("", GENERAL, "sandbox", "no", False, True),
     ("", GENERAL, "state_dir", "/tmp/state", "/tmp/state", ...),  # noqa: S108
     ("", GENERAL, "control_socket", "/tmp/c.sock", "/tmp/c.sock", ...),  # noqa: S108
     ("-f", "configfile", "file", ..., ..., None),

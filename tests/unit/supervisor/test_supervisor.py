@@ -24,7 +24,7 @@ from vpcrouter.supervisor.supervisor import Supervisor
 from vpcrouter.supervisor.worker import WorkerSpec
 from vpcrouter.supervisor.workforce import Workforce, settings_reader
 
-PROCESS = ProcessSettings(64, "-", verbose=False, state_dir="/nowhere")
+PROCESS = ProcessSettings(64, "-", verbose=False, state_dir="/nowhere", sandbox=True)
 POLICY = LifePolicy(backoff_min_s=0.001, backoff_max_s=0.001, early_deaths=3)
 
 
