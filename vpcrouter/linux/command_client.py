@@ -11,8 +11,7 @@ from vpcrouter.errors import PluginError
 from vpcrouter.linux.command_server import MAX_MESSAGE, Ended, Order
 
 CLOSE_S = 3.0
-PASSED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR")
-PASSED_PREFIX = "LC_"
+PASSED = ("PATH", "HOME", "LANG")
 """The environment variables passed to commands: the others may contain secrets."""
 SERVERS_OWN = ("PYTHON", "LD_LIBRARY_PATH")
 """Begin the names of what the command server needs besides, as another program of this Python."""
@@ -34,7 +33,7 @@ class CommandClient:
                 [sys.executable, "-P", "-m", SERVER, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=_passed(os.environ) | _beginning(os.environ, SERVERS_OWN),
+                env=_passed(os.environ) | _servers_own(os.environ),
             )
         self._keeper_fd = os.pidfd_open(self._keeper.pid)
         return self
@@ -78,9 +77,8 @@ def environment(source: Mapping[str, str], host: str) -> dict[str, str]:
 
 
 def _passed(source: Mapping[str, str]) -> dict[str, str]:
-    named = {name: source[name] for name in PASSED if name in source}
-    return named | _beginning(source, (PASSED_PREFIX,))
+    return {name: source[name] for name in PASSED if name in source}
 
 
-def _beginning(source: Mapping[str, str], prefixes: tuple[str, ...]) -> dict[str, str]:
-    return {name: value for name, value in source.items() if name.startswith(prefixes)}
+def _servers_own(source: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in source.items() if name.startswith(SERVERS_OWN)}
