@@ -30,7 +30,7 @@ exec 2>/dev/null
     done
   done
   echo end
-} >FOLDER/said.new && mv FOLDER/said.new FOLDER/said
+} >FOLDER/said-$$ && mv FOLDER/said-$$ FOLDER/said
 """
 KNOWN = {"PATH", "HOME", "LANG", "VPCROUTER_HOST", "PWD", "OLDPWD", "SHLVL", "_"}
 """The last four are the shell's own."""
