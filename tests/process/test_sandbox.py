@@ -18,9 +18,10 @@ from tests.process.ordinary import UID, OrdinaryDaemon
 from tests.waiting import wait_until
 
 SECRET = b"AWS_SECRET_ACCESS_KEY"
-SPY = """#!/bin/sh
+SPY = f"""#!/bin/sh
+[ -e FOLDER/pids ] && [ ! -e FOLDER/said ] && [ "$VPCROUTER_HOST" = {HOSTS[0]} ] || exit 0
 exec 2>/dev/null
-{
+{{
   echo "variables $(env | cut -d= -f1 | sort | tr '\\n' ' ')"
   echo "descriptors $(ls /proc/self/fd | tr '\\n' ' ')"
   for pid in $(cat FOLDER/pids); do
@@ -30,7 +31,7 @@ exec 2>/dev/null
     done
   done
   echo end
-} >FOLDER/said-$$ && mv FOLDER/said-$$ FOLDER/said
+}} >FOLDER/said-$$ && mv FOLDER/said-$$ FOLDER/said
 """
 KNOWN = {"PATH", "HOME", "LANG", "VPCROUTER_HOST", "PWD", "OLDPWD", "SHLVL", "_"}
 """The last four are the shell's own."""
@@ -55,7 +56,7 @@ def daemon(ec2: EmbeddedEc2, net: Network, folder: Path) -> Iterator[Daemon]:
         *("-m", "fixedconf", "--fixed_cidr", CIDR, "--fixed_hosts", ":".join(HOSTS)),
         *("-v", net.vpc_id, "-r", "us-east-1", "-p", "0", "-H", "multi"),
         *("--multi_plugins", "tcp:script", "--script_command", str(spy)),
-        *("--script_interval", "1", "--script_timeout", "0.9"),
+        *("--script_interval", "2", "--script_timeout", "1.9"),
         *("--state_dir", str(folder / "state"), "--control_socket", str(folder / "c.sock")),
     )
     with OrdinaryDaemon(ec2, folder, *flags) as daemon:
@@ -73,10 +74,9 @@ def test_credentials_and_processes_are_out_of_reach(daemon: Daemon, folder: Path
         environ = Path(f"/proc/{pid}/environ")
         assert SECRET not in environ.read_bytes(), names.get(pid)
         assert environ.stat().st_uid == 0, "what is not dumpable belongs to root (proc(5))"
-    (folder / "pids").write_text("\n".join(map(str, [*names, daemon.pid])))
-    wait_until((folder / "said").exists, 10, daemon.log)
-    (folder / "said").unlink()  # it may have been begun before the process ids were there
-    wait_until((folder / "said").exists, 10, daemon.log)
+    (folder / "new").write_text("\n".join(map(str, [*names, daemon.pid])))
+    (folder / "new").rename(folder / "pids")
+    wait_until((folder / "said").exists, 20, daemon.log)
     said = (folder / "said").read_text().splitlines()
     variables, descriptors, *reached, end = (line.split() for line in said)
     assert set(variables[1:]) <= KNOWN
