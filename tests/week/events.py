@@ -52,7 +52,7 @@ class Events:
             "spec changed": (6, self.specs.change),
             "spec rewritten": (1, self.specs.rewrite),
             "spec mistaken": (1, lambda: self.specs.mistake(self._minutes(1, 20))),
-            "daemon killed": (3, self.daemon.die),
+            "daemon killed": (3, self._kill),
             "hybrid nodes' gateway elected": (1, others.lead),
             "kubernetes": (4, others.kubernetes),
             "terraform": (4, others.terraform),
@@ -98,6 +98,11 @@ class Events:
         zone = f"127.0.{self.rng.randint(1, 3)}."
         for host in [host for host in self.hosts.up if host.startswith(zone)]:
             self.hosts.die(host, self._minutes(2, 30))
+
+    def _kill(self) -> None:
+        """Its successor first reads the tables: a failover of that moment is not swift."""
+        self.hosts.calm.disturb()
+        self.daemon.die()
 
     def _isolation(self) -> None:
         """Meanwhile somebody adds routes that are to be deleted, though not now."""
