@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +14,8 @@ import pytest
 
 from tests.aws.client import ROOT
 from tests.process.daemon import descendants
-from tests.waiting import PATIENCE, wait_until
+from tests.waiting import wait_until
 
-MARK = "VPCROUTER_TEST_MARK"
 STAGES = ("killed", "detected", "decided", "replaced", "seen", "verified")
 
 
@@ -27,9 +25,9 @@ class DemoRun:
     def __init__(self, folder: Path, *arguments: str, to: int | None = None) -> None:
         """Its output goes to a file, or to the file descriptor `to`."""
         self.folder = folder
-        self._mark = uuid.uuid4().hex
         self._out_path = folder.with_name("out")
-        env = {**os.environ, "TMPDIR": str(folder), MARK: self._mark, "AWS_PROFILE": "nobodys"}
+        self._seen: dict[int, str] = {}
+        env = {**os.environ, "TMPDIR": str(folder), "AWS_PROFILE": "nobodys"}
         with self._out_path.open("wb") as out:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "examples.demo", *arguments],
@@ -45,26 +43,48 @@ class DemoRun:
         return self._out_path.read_text(encoding="utf-8")
 
     def wait_output(self, pattern: str, timeout_s: float = 30.0) -> re.Match[str]:
+        def look() -> re.Match[str] | None:
+            self.processes()
+            return re.search(pattern, self.output, re.MULTILINE)
+
         found = wait_until(
-            lambda: re.search(pattern, self.output, re.MULTILINE),
+            look,
             timeout_s,
             lambda: f"{pattern!r}:\n{self.output}",
         )
         assert found is not None
         return found
 
+    def wait(self, timeout_s: float) -> int | None:
+        """The exit status; meanwhile, take note of the processes."""
+
+        def is_over() -> bool:
+            self.processes()
+            return self.process.poll() is not None
+
+        wait_until(is_over, timeout_s, lambda: self.output)
+        return self.process.returncode
+
     def processes(self) -> list[str]:
-        """The command lines of all processes that came of this run."""
-        found: list[str] = []
-        for entry in Path("/proc").glob("[0-9]*"):
+        """The command lines of all processes that were ever seen below this run, and still are."""
+        for pid in {self.process.pid} | descendants(self.process.pid):
             with contextlib.suppress(OSError):
-                if f"{MARK}={self._mark}".encode() in (entry / "environ").read_bytes():
-                    found.append((entry / "cmdline").read_text().replace("\0", " "))
+                self._seen.setdefault(pid, _began(pid))
+        found: list[str] = []
+        for pid, began in self._seen.items():
+            with contextlib.suppress(OSError):
+                if _began(pid) == began and (line := Path(f"/proc/{pid}/cmdline").read_text()):
+                    found.append(line.replace("\0", " "))
         return found
 
     def assert_nothing_is_left(self) -> None:
         assert self.processes() == []
         assert list(self.folder.iterdir()) == []
+
+
+def _began(pid: int) -> str:
+    """When the process began, in the kernel's clock ticks: its id may be given to another."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
 
 
 @contextlib.contextmanager
@@ -84,7 +104,7 @@ def demo(*arguments: str, to: int | None = None) -> Iterator[DemoRun]:
 
 def test_once_shows_every_stage_and_ends_by_itself() -> None:
     with demo("--once") as run:
-        assert run.process.wait(45 * PATIENCE) == 0, run.output
+        assert run.wait(45) == 0, run.output
         times = [
             [
                 float(at)
@@ -116,7 +136,7 @@ def test_what_changes_is_told_until_ctrl_c_removes_everything() -> None:
         path.write_text("{", encoding="utf-8")
         run.wait_output("route spec refused: bad JSON")
         run.process.send_signal(signal.SIGINT)
-        assert run.process.wait(10 * PATIENCE) == 0, run.output
+        assert run.wait(10) == 0, run.output
         run.assert_nothing_is_left()
 
 
@@ -134,7 +154,7 @@ def test_a_signal_before_the_failover_removes_everything(
     with demo() as run:
         run.wait_output(moment)
         run.process.send_signal(number)
-        assert run.process.wait(15 * PATIENCE) == 128 + number, run.output
+        assert run.wait(15) == 128 + number, run.output
         assert "Traceback" not in run.output
         run.assert_nothing_is_left()
 
@@ -152,7 +172,7 @@ def test_a_signal_while_ec2_starts_does_not_wait_for_it() -> None:
         (pid,) = wait_until(server, 10, lambda: run.output)
         os.kill(pid, signal.SIGSTOP)
         run.process.send_signal(signal.SIGINT)
-        assert run.process.wait(20 * PATIENCE) == 128 + signal.SIGINT, run.output
+        assert run.wait(20) == 128 + signal.SIGINT, run.output
         run.assert_nothing_is_left()
 
 
@@ -161,7 +181,7 @@ def test_a_killed_daemon_is_told() -> None:
         pid = run.wait_output(r"vpcrouterd, pid (\d+)")[1]
         run.wait_output("restart a killed host")
         os.kill(int(pid), signal.SIGTERM)
-        assert run.process.wait(15 * PATIENCE) == 1
+        assert run.wait(15) == 1
         run.wait_output(r"vpcrouterd exited with status 0; the end of its log:\n.*timestamp=")
         run.assert_nothing_is_left()
 
@@ -172,5 +192,5 @@ def test_when_nobody_can_read_its_output_any_more_everything_is_removed() -> Non
         os.close(writing)
         assert any(b"examples/demo/host.py" in line for line in output)
         output.close()
-        assert run.process.wait(15 * PATIENCE) == 1
+        assert run.wait(15) == 1
         run.assert_nothing_is_left()
